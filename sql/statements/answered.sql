@@ -1,0 +1,1 @@
+SELECT $key AS key, request_hash FROM $outputs AS o WHERE outcome = 'ok'

@@ -1,0 +1,1 @@
+SELECT key, request_hash FROM ($rendered) WHERE false

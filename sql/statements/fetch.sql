@@ -1,0 +1,1 @@
+SELECT request_hash, request, keys FROM $pending

@@ -1,0 +1,39 @@
+-- Publish staged answers. A better outcome replaces a worse one, an ok answer is only replaced by a newer ok answer;
+-- publishing twice changes nothing.
+MERGE INTO $outputs AS t
+USING (
+  SELECT
+    $keys_out,
+    $answer AS answer,
+    outcome,
+    error,
+    CASE WHEN place = 0 THEN usage END AS usage,
+    CASE WHEN place = 0 THEN cost END AS cost,
+    latency_ms,
+    CASE WHEN place = 0 THEN attempts ELSE 0 END AS attempts,
+    custom_outputs,
+    trace_id,
+    request_hash,
+    $run_id AS run_id,
+    answered_at
+  FROM (
+    SELECT *
+    FROM (
+      SELECT
+        *,
+        row_number() OVER (
+          PARTITION BY request_hash
+          ORDER BY CASE WHEN outcome = 'ok' THEN 0 ELSE 1 END, answered_at DESC, trace_id
+        ) AS pick
+      FROM $staged
+    ) AS ranked
+    WHERE pick = 1
+  ) AS picked
+  LATERAL VIEW posexplode(keys) e AS place, key
+) AS s
+ON $same_key
+WHEN MATCHED
+  AND s.answered_at > t.answered_at
+  AND (s.outcome = 'ok' OR t.outcome <> 'ok')
+  THEN UPDATE SET *
+WHEN NOT MATCHED THEN INSERT *

@@ -1,0 +1,19 @@
+-- The rows still to be asked, one per distinct request, with every key that wants its answer.
+CREATE TABLE $pending USING DELTA
+AS
+SELECT
+  rendered.request_hash,
+  min(rendered.request) AS request,
+  collect_list(rendered.key) AS keys
+FROM (
+  SELECT request_hash, key, min(request) AS request
+  FROM (
+    $rendered
+  )
+  GROUP BY request_hash, key
+) AS rendered
+LEFT ANTI JOIN (
+  $answered
+) AS answered
+  ON $same_key$same_request
+GROUP BY rendered.request_hash

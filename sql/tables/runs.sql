@@ -1,0 +1,32 @@
+-- One row per run.
+CREATE TABLE IF NOT EXISTS $runs (
+  run_id STRING COMMENT 'Starts with the time of the start, UTC',
+  job STRING COMMENT 'The name in the job definition',
+  status STRING COMMENT 'running, done, stopped or failed; a run found dead is marked interrupted',
+  message STRING COMMENT 'Why it stopped or failed',
+  engine STRING COMMENT 'How the rows were asked',
+  endpoint STRING COMMENT 'What was asked, e.g. app review-triage',
+  outputs_table STRING,
+  traces_table STRING,
+  definition_hash STRING COMMENT 'Stands for the job definition as it was',
+  concurrency INT COMMENT 'Most calls in flight at once',
+  tasks INT COMMENT 'Tasks that shared them',
+  source_rows BIGINT COMMENT 'Rows of the prompt table',
+  duplicate_rows BIGINT COMMENT 'Rows that share the request of another',
+  answered_rows BIGINT COMMENT 'Rows that had their answer already',
+  pending_rows BIGINT COMMENT 'Requests to ask',
+  asked BIGINT COMMENT 'Requests that were asked to the end',
+  ok BIGINT,
+  failed BIGINT,
+  retries BIGINT COMMENT 'Attempts beyond the first',
+  failures MAP<STRING, BIGINT> COMMENT 'Requests without an ok answer, by outcome or kind of error',
+  input_tokens BIGINT,
+  output_tokens BIGINT,
+  cost DOUBLE,
+  currency STRING,
+  started_at TIMESTAMP,
+  ended_at TIMESTAMP,
+  rowcall_version STRING,
+  context MAP<STRING, STRING> COMMENT 'Where it ran: host, git commit, Databricks job and run ids'
+) USING DELTA
+COMMENT 'Every run of every rowcall job'

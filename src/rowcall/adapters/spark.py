@@ -1,0 +1,107 @@
+"""`SqlSession` over a SparkSession, using only what Spark Connect has: Databricks, Apache Spark and Sail alike."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+from rowcall.core.errors import RunError, SqlError
+from rowcall.core.ports import Row, TaskWork
+from rowcall.core.records import Column
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+REPORT_SCHEMA = "report STRING"
+_MISSING = ("TABLE_OR_VIEW_NOT_FOUND", "SCHEMA_NOT_FOUND", "NO_SUCH_CATALOG", "DELTA_TABLE_NOT_FOUND", "PATH_NOT_FOUND")
+
+
+class TableFolders(Protocol):
+    """Where the engine does not look after the files of its tables itself."""
+
+    def create_schema(self, name: str) -> str: ...
+
+    def forget(self, table: str) -> None: ...
+
+
+class SparkSqlSession:
+    """Runs statements on a SparkSession. `folders` is given for the embedded lakehouse."""
+
+    def __init__(self, spark: Any, kind: str, folders: TableFolders | None = None) -> None:
+        self._spark = spark
+        self._kind = kind
+        self._folders = folders
+
+    @property
+    def kind(self) -> str:
+        return self._kind
+
+    @property
+    def executors(self) -> bool:
+        return True
+
+    def execute(self, statement: str) -> None:
+        with _mapped(statement):
+            self._spark.sql(statement)
+
+    def query(self, statement: str, parameters: Mapping[str, object] | None = None) -> list[Row]:
+        with _mapped(statement):
+            found = self._spark.sql(statement, args=dict(parameters)) if parameters else self._spark.sql(statement)
+            return [row.asDict(recursive=True) for row in found.collect()]
+
+    def batches(self, statement: str) -> Iterator["pa.RecordBatch"]:
+        with _mapped(statement):
+            yield from self._spark.sql(statement).toArrow().to_batches(max_chunksize=1000)
+
+    def columns(self, query: str) -> tuple[Column, ...]:
+        with _mapped(query):
+            fields = self._spark.sql(query).schema.fields
+        return tuple(Column(field.name, field.dataType.simpleString().lower()) for field in fields)
+
+    def create_schema(self, name: str) -> None:
+        self.execute(self._folders.create_schema(name) if self._folders else f"CREATE SCHEMA IF NOT EXISTS {name}")
+
+    def drop_table(self, name: str) -> None:
+        self.execute(f"DROP TABLE IF EXISTS {name}")
+        if self._folders:
+            self._folders.forget(name)
+
+    def view_of_files(self, name: str, paths: Sequence[str]) -> None:
+        with _mapped(f"read {len(paths)} Parquet files"):
+            self._spark.read.parquet(*paths).createOrReplaceTempView(name)
+
+    def fan_out(self, query: str, tasks: int, work: TaskWork) -> list[Row]:
+        with _mapped(query):
+            rows = self._spark.sql(query).repartition(tasks)
+            return [row.asDict() for row in rows.mapInArrow(work, REPORT_SCHEMA).collect()]
+
+    def interrupt(self) -> None:
+        self._spark.interruptAll()
+
+
+@contextmanager
+def _mapped(statement: str) -> Iterator[None]:
+    """The one place where Spark's errors become rowcall's. gRPC's are a lost server, not a bad statement."""
+    import grpc
+    from pyspark.errors import PySparkException, PythonException
+
+    try:
+        yield
+    except PythonException as error:
+        raise RunError(f"a Spark task failed: {_last_line(str(error))}") from error
+    except PySparkException as error:
+        text = str(error)
+        raise SqlError(_shorten(text), statement, missing=any(word in text for word in _MISSING)) from error
+    except grpc.RpcError as error:
+        raise RunError(f"the Spark server stopped answering: {_shorten(str(error))}") from error
+
+
+def _shorten(text: str, limit: int = 600) -> str:
+    said = text.split("JVM stacktrace:")[0].split("== SQL")[0].strip()
+    return said if len(said) <= limit else f"{said[:limit]} …"
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
+    return _shorten(lines[-1] if lines else "no message")
+
+

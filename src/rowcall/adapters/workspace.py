@@ -1,0 +1,45 @@
+"""`Workspace` over the databricks-sdk: what is known about apps and serving endpoints."""
+
+from typing import Any
+
+from rowcall.adapters.auth import WorkspaceLogin, workspace_config
+from rowcall.core.errors import SetupError
+
+
+class DatabricksWorkspace:
+    """Asks the workspace's REST API; logs in when first asked."""
+
+    def __init__(self, login: WorkspaceLogin) -> None:
+        self._login = login
+
+    @property
+    def host(self) -> str:
+        return str(workspace_config(self._login).host).rstrip("/")
+
+    def app_url(self, name: str) -> str | None:
+        app = self._get(f"/api/2.0/apps/{name}")
+        return None if app is None else str(app.get("url") or "").rstrip("/")
+
+    def serving_task(self, name: str) -> str | None:
+        endpoint = self._get(f"/api/2.0/serving-endpoints/{name}")
+        return None if endpoint is None else str(endpoint.get("task") or "")
+
+    def oauth(self) -> bool:
+        try:
+            workspace_config(self._login).oauth_token()
+        except (ValueError, NotImplementedError, AttributeError):
+            return False
+        return True
+
+    def _get(self, path: str) -> dict[str, Any] | None:
+        """The reply as it came: fields newer than the installed SDK are kept. None for what does not exist."""
+        from databricks.sdk import WorkspaceClient
+        from databricks.sdk.errors import DatabricksError, NotFound
+
+        try:
+            found = WorkspaceClient(config=workspace_config(self._login)).api_client.do("GET", path)
+        except NotFound:
+            return None
+        except (DatabricksError, ValueError, OSError, TimeoutError) as error:
+            raise SetupError(f"the workspace {self.host} did not answer {path}: {str(error)[:300]}") from error
+        return found if isinstance(found, dict) else {}

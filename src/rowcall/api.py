@@ -1,0 +1,239 @@
+"""What notebooks, scheduled jobs and the command line call: load a job, look at its plan, run it."""
+
+import os
+import secrets
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rowcall import __version__, runner
+from rowcall.adapters.sql_files import sql_texts
+from rowcall.core import sql
+from rowcall.core.definition import AppEndpoint, JobDefinition, ServingEndpoint
+from rowcall.core.errors import DefinitionError, Problem, SqlError
+from rowcall.core.job_yaml import parse_job
+from rowcall.core.plan import Bound, EndpointFacts, Facts, RunIdentity, RunPlan, bind, make_plan
+from rowcall.core.ports import Reporter, Row, SqlSession
+from rowcall.core.records import Column, Progress, RowCounts
+from rowcall.core.report import RunRow
+from rowcall.wiring import Options, Surroundings, surroundings, tables_only
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedJob:
+    """A definition and the file it came from, so that what does not fit can be shown where it stands."""
+
+    definition: JobDefinition
+    file: Path | None = None
+    text: str = ""
+
+
+class Quiet:
+    """A reporter that says nothing."""
+
+    def step(self, text: str) -> None: ...
+
+    def progress(self, progress: Progress) -> None: ...
+
+
+def load_job(job: str | Path | JobDefinition | LoadedJob, variables: Mapping[str, str] | None = None) -> LoadedJob:
+    """Read a job definition. Raises `DefinitionError` with every mistake in it."""
+    if isinstance(job, LoadedJob):
+        return job
+    if isinstance(job, JobDefinition):
+        return LoadedJob(job)
+    path = Path(job)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DefinitionError([Problem(str(path), "", _unreadable(path, error))]) from error
+    return LoadedJob(parse_job(text, str(path), variables), path, text)
+
+
+def plan(
+    job: str | Path | JobDefinition | LoadedJob,
+    *,
+    variables: Mapping[str, str] | None = None,
+    only_new: bool = False,
+    options: Options | None = None,
+) -> tuple[RunPlan, list[Row]]:
+    """What a run would do, and the first rendered requests. Writes nothing."""
+    loaded = load_job(job, variables)
+    with surroundings(loaded.definition, options or Options()) as here:
+        made = _plan(loaded, here, only_new=only_new)
+        return made, here.session.query(made.bound.statements.preview)
+
+
+def run(
+    job: str | Path | JobDefinition | LoadedJob,
+    *,
+    variables: Mapping[str, str] | None = None,
+    only_new: bool = False,
+    options: Options | None = None,
+    reporter: Reporter | None = None,
+    spark: Any = None,
+) -> RunRow:
+    """Ask every row that has no answer yet and write the answers; returns the run's row in the runs table.
+
+    The same call again asks only what is left. Raises `DefinitionError`, `SetupError` or `RunError` before anything is paid;
+    what goes wrong later is in the row's `status` and `message`.
+    """
+    loaded = load_job(job, variables)
+    asked = options or Options()
+    with surroundings(loaded.definition, replace(asked, spark=spark) if spark is not None else asked) as here:
+        return run_here(loaded, here, only_new=only_new, reporter=reporter or Quiet())
+
+
+def run_here(loaded: LoadedJob, here: Surroundings, *, only_new: bool = False, reporter: Reporter) -> RunRow:
+    """`run` in surroundings that are open already."""
+    if here.journal_volume:
+        here.session.create_schema(".".join(sql.identifier(part) for part in here.journal_volume[:2]))
+        here.session.execute(sql.create_volume(sql_texts(), here.journal_volume))
+    runner.recover(loaded.definition.job, here.session, here.journals, reporter)
+    made = _plan(loaded, here, only_new=only_new)
+    show_plan = getattr(reporter, "plan", None)
+    if show_plan:
+        show_plan(made)
+    connect = here.connect(loaded.definition)
+    return runner.run(made, here.session, here.journals, connect, reporter, __version__, _context(here))
+
+
+def runs(table: str, *, job: str | None = None, run_id: str | None = None, limit: int = 20, options: Options | None = None) -> list[Row]:
+    """Rows of a runs table, newest first."""
+    with _tables(table, options) as session:
+        return session.query(
+            sql.list_runs(sql_texts(), sql.quote_table(table), limit), {"job": job or "%", "run_id": run_id or "%"}
+        )
+
+
+def failures(table: str, run_id: str, *, limit: int = 50, options: Options | None = None) -> list[Row]:
+    """The rows of a run's outputs that have no ok answer. Raises `SqlError` where there is no such table."""
+    with _tables(table, options) as session:
+        found = session.query(sql.list_runs(sql_texts(), sql.quote_table(table), 1), {"job": "%", "run_id": run_id})
+        if not found:
+            return []
+        outputs = sql.quote_table(str(found[0]["outputs_table"]))
+        return session.query(sql.list_failures(sql_texts(), outputs, limit), {"run_id": run_id})
+
+
+def _tables(table: str, options: Options | None) -> Any:
+    catalog = sql.catalog_of(table)
+    return tables_only((catalog,) if catalog else (), options or Options())
+
+
+def _plan(loaded: LoadedJob, here: Surroundings, *, only_new: bool) -> RunPlan:
+    started = datetime.now(UTC)
+    run_id = f"{started:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    identity = RunIdentity(run_id, f"{started:%Y-%m-%d}", __version__, only_new)
+    try:
+        facts = _facts(loaded, here)
+        bound = bind(loaded.definition, facts, sql_texts(), identity)
+        return make_plan(loaded.definition, bound, facts, _count(here.session, bound), identity)
+    except DefinitionError as error:
+        raise DefinitionError([_located(problem, loaded) for problem in error.problems]) from error
+
+
+def _facts(loaded: LoadedJob, here: Surroundings) -> Facts:
+    definition = loaded.definition
+    query = _query(loaded)
+    problems: list[Problem] = []
+    columns: tuple[Column, ...] = ()
+    endpoint: EndpointFacts | None = None
+    try:
+        columns = here.session.columns(sql.source(sql_texts(), definition.prompts, query))
+    except SqlError as error:
+        problems.append(_source_problem(definition, error))
+    try:
+        endpoint = _endpoint_facts(definition, here)
+    except DefinitionError as error:
+        problems += error.problems
+    if problems or endpoint is None:
+        raise DefinitionError(problems)
+    return Facts(
+        columns=columns,
+        outputs=_existing(here.session, definition.outputs.table),
+        endpoint=endpoint,
+        session=here.session.kind,
+        executors=here.session.executors,
+        parallel=here.parallel,
+        query=query,
+    )
+
+
+def _query(loaded: LoadedJob) -> str | None:
+    """The text of the job's query, read from its file if it names one."""
+    prompts = loaded.definition.prompts
+    if prompts.file is None:
+        return prompts.query
+    folders = [Path(), *(loaded.file.absolute().parents if loaded.file else ())][:4]
+    found = next((folder / prompts.file for folder in folders if (folder / prompts.file).is_file()), None)
+    if found is None:
+        tried = ", ".join(str(folder / prompts.file) for folder in folders)
+        raise DefinitionError([Problem("", "prompts.file", f"there is no file {prompts.file!r}", hint=f"Looked for {tried}.")])
+    return found.read_text(encoding="utf-8")
+
+
+def _source_problem(definition: JobDefinition, error: SqlError) -> Problem:
+    prompts = definition.prompts
+    if error.missing and prompts.table:
+        return Problem("", "prompts.table", f"there is no table {prompts.table!r}, or it may not be read")
+    key = "prompts.query" if prompts.query else "prompts.file" if prompts.file else "prompts.where" if prompts.where else "prompts.table"
+    return Problem("", key, error.reason)
+
+
+def _endpoint_facts(definition: JobDefinition, here: Surroundings) -> EndpointFacts:
+    """Raises `DefinitionError` where the endpoint is not there or cannot be asked with this login."""
+    endpoint = definition.endpoint
+    if isinstance(endpoint, AppEndpoint):
+        url = here.workspace.app_url(endpoint.app)
+        if url is None:
+            raise _misfit("endpoint.app", f"there is no app {endpoint.app!r} in {here.workspace.host}, or you may not use it")
+        if not here.workspace.oauth():
+            raise _misfit("endpoint.app", "apps take OAuth tokens only, and this login has none (a PAT or a notebook's token)")
+        return EndpointFacts(f"{url}/responses", url)
+    if isinstance(endpoint, ServingEndpoint):
+        task = here.workspace.serving_task(endpoint.serving)
+        if task is None:
+            raise _misfit("endpoint.serving", f"there is no serving endpoint {endpoint.serving!r} in {here.workspace.host}")
+        return EndpointFacts(f"{here.workspace.host}/serving-endpoints/responses", here.workspace.host, task)
+    url = endpoint.url.rstrip("/")
+    return EndpointFacts(f"{url}/responses", url)
+
+
+def _misfit(key: str, message: str) -> DefinitionError:
+    return DefinitionError([Problem("", key, message)])
+
+
+def _existing(session: SqlSession, table: str) -> tuple[Column, ...] | None:
+    try:
+        return session.columns(f"SELECT * FROM {sql.quote_table(table)}")
+    except SqlError as error:
+        if error.missing:
+            return None
+        raise
+
+
+def _count(session: SqlSession, bound: Bound) -> RowCounts:
+    found = {name: int(str(value)) for name, value in session.query(bound.statements.count)[0].items()}
+    return RowCounts(duplicates=found["source"] - found["answered"] - found["pending"], **found)
+
+
+def _located(problem: Problem, loaded: LoadedJob) -> Problem:
+    """A problem with the file and the line where its key stands."""
+    return replace(problem, file=problem.file or str(loaded.file or loaded.definition.job))
+
+
+def _context(here: Surroundings) -> dict[str, str]:
+    """Where the run was started, as the runs table keeps it."""
+    said = {"git_commit": os.environ.get("GIT_COMMIT"), "bundle_target": os.environ.get("BUNDLE_TARGET")}
+    return {**here.context, **{name: value for name, value in said.items() if value}}
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        there = sorted(str(other) for other in path.parent.glob("*.y*ml")) if path.parent.is_dir() else []
+        return f"there is no such file. There are: {', '.join(there)}" if there else "there is no such file"
+    return f"cannot be read: {getattr(error, 'strerror', None) or error}"

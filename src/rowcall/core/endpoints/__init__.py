@@ -1,0 +1,55 @@
+"""How endpoints are spoken to: the request body of each wire shape, and what its reply means.
+
+Owns the shapes and nothing else: no HTTP, no retries, no statuses (`core.outcome` reads those). Imports
+`core` only.
+
+To add a wire shape: write `endpoints/<shape>.py` with `build` and `read` (and what its streams need beside
+`sse`), add its name to `Wire.api`, and follow the type checker to the two `assert_never` below.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, assert_never
+
+from rowcall.core.answer import AnswerSchema
+from rowcall.core.endpoints import responses, sse
+from rowcall.core.loose import parse_json
+from rowcall.core.records import Reply
+
+_STREAM_STARTS = (b"data:", b"event:")
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """How one endpoint is spoken to. `model` goes into the body where there is one. Picklable."""
+
+    api: Literal["responses"]
+    model: str | None
+    stream: bool = False
+    answer: AnswerSchema | None = None
+
+
+def build_body(request: Mapping[str, object], wire: Wire) -> dict[str, object]:
+    """The body to POST for a request `{messages, parameters?, custom_inputs?, databricks_options?}`."""
+    match wire.api:
+        case "responses":
+            return responses.build(request, wire.model, wire.answer, stream=wire.stream)
+        case _:
+            assert_never(wire.api)
+
+
+def read_body(body: bytes, content_type: str, wire: Wire) -> Reply:
+    """What the body of a 2xx reply says. Total: never raises, whatever the bytes."""
+    match wire.api:
+        case "responses":
+            if _is_stream(body, content_type, wire):
+                return responses.read_stream(sse.assemble(body))
+            return responses.read(parse_json(body), body)
+        case _:
+            assert_never(wire.api)
+
+
+def _is_stream(body: bytes, content_type: str, wire: Wire) -> bool:
+    if content_type.partition(";")[0].strip().lower() == "text/event-stream":
+        return True
+    return wire.stream and body.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(_STREAM_STARTS)

@@ -1,0 +1,45 @@
+"""A job definition from YAML text, or every problem in it: key, line, what was expected and the likely fix.
+
+text → `yaml_tree` (data and places) → `variables` (filled in) → `unknown_keys` (told and set aside) → Pydantic,
+whose complaints `complaints` puts into words.
+"""
+
+from collections.abc import Mapping
+
+from pydantic import ValidationError
+
+from rowcall.core.complaints import Complaints
+from rowcall.core.definition import JobDefinition
+from rowcall.core.errors import DefinitionError
+from rowcall.core.job_schema import job_schema, job_shape
+from rowcall.core.unknown_keys import set_aside_unknown_keys
+from rowcall.core.variables import Filled, fill_variables
+from rowcall.core.yaml_tree import Tree, read_yaml
+
+__all__ = ["job_schema", "parse_job"]
+
+
+def parse_job(text: str, file: str, variables: Mapping[str, str] | None = None) -> JobDefinition:
+    """The definition in `text`. `file` is only for messages; `variables` are the command line's.
+
+    Raises `DefinitionError` with every problem, by line.
+    """
+    tree = read_yaml(text, file)
+    filled = fill_variables(tree, variables or {})
+    set_aside_unknown_keys(tree, job_shape())
+    definition = _validated(tree, filled)
+    if definition is None or tree.problems:
+        raise DefinitionError(sorted(tree.problems, key=lambda problem: (problem.line, problem.column)))
+    return definition
+
+
+def _validated(tree: Tree, filled: Filled) -> JobDefinition | None:
+    """The definition, or None with what is wrong added to the tree's problems."""
+    try:
+        return JobDefinition.model_validate(tree.data)
+    except ValidationError as error:
+        complaints = Complaints(tree, filled, error)
+    if complaints.take_as_text():
+        return _validated(tree, filled)
+    complaints.tell()
+    return None

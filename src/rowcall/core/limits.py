@@ -1,0 +1,78 @@
+"""Limits of the whole run: how they are split over tasks, and when a run has to stop."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from rowcall.core.records import ErrorKind, Progress
+
+CALLS_PER_TASK = 128
+"""How many calls one task keeps in flight before `tasks: auto` adds another."""
+ALIKE_ROWS = 20
+"""After this many failures of one kind and nothing else, more of the same is not worth paying for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """`tasks` × `share` never exceeds the run's concurrency."""
+
+    tasks: int
+    share: int
+
+    @property
+    def total(self) -> int:
+        return self.tasks * self.share
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a run may use. Prices are per million tokens; None means no limit."""
+
+    max_failures: int | None = None
+    max_tokens: int | None = None
+    max_cost: Decimal | None = None
+    input_price: Decimal = Decimal(0)
+    output_price: Decimal = Decimal(0)
+    currency: str = ""
+
+    def cost(self, input_tokens: int, output_tokens: int) -> Decimal:
+        return (self.input_price * input_tokens + self.output_price * output_tokens) / 1_000_000
+
+
+def split(concurrency: int, tasks: int, rows: int) -> Split:
+    """Share a run's concurrency over at most `tasks` tasks, none of them without calls to make."""
+    tasks = max(1, min(tasks, concurrency, rows))
+    return Split(tasks, concurrency // tasks)
+
+
+def auto_tasks(concurrency: int) -> int:
+    """The fewest tasks that carry the concurrency: a window over all rows wastes less than many small ones."""
+    return -(-concurrency // CALLS_PER_TASK)
+
+
+def failure_limit(max_failures: int | float | None, rows: int) -> int | None:
+    """How many failed rows the run may have: a number as it is, a share of the rows to ask."""
+    if max_failures is None or isinstance(max_failures, int):
+        return max_failures
+    return int(max_failures * rows)
+
+
+def stop_reason(progress: Progress, budget: Budget) -> str | None:
+    """Why the run must stop, in words for a person; None while it may go on."""
+    if budget.max_failures is not None and progress.failed > budget.max_failures:
+        return f"{progress.failed} rows failed, more than limits.max_failures allows ({budget.max_failures})"
+    tokens = progress.input_tokens + progress.output_tokens
+    if budget.max_tokens is not None and tokens >= budget.max_tokens:
+        return f"{tokens:,} tokens used, limits.max_tokens is {budget.max_tokens:,}"
+    spent = budget.cost(progress.input_tokens, progress.output_tokens)
+    if budget.max_cost is not None and spent >= budget.max_cost:
+        return f"{spent:.2f} {budget.currency} spent, limits.max_cost is {budget.max_cost} {budget.currency}"
+    return None
+
+
+def all_alike(ok: int, errors: Mapping[ErrorKind, int]) -> ErrorKind | None:
+    """The kind of failure every row so far ended with, once there are enough of them to believe it."""
+    if ok or len(errors) != 1:
+        return None
+    kind, count = next(iter(errors.items()))
+    return kind if count >= ALIKE_ROWS and kind is not ErrorKind.NULL_PROMPT else None

@@ -1,0 +1,78 @@
+"""Values out of JSON that somebody else wrote: nothing here raises, whatever the other side sent."""
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+_BIGINT = 2**63
+_SECRETS = re.compile(
+    r"""(?ix) (?<=bearer) [\s:="']+ [^\s"',;]+      # an Authorization header
+      | \b (?: dapi | dose | dkea ) [0-9a-z-]{8,}    # Databricks tokens and secrets
+      | \b eyJ [\w-]{8,} (?: \. [\w-]+ ){1,2}        # a JWT
+      | \b sk- [\w-]{8,}                             # keys of OpenAI and its kin
+    """
+)
+
+
+def parse_json(data: bytes | str) -> object:
+    """The JSON value, None where it is not JSON. Broken UTF-8 becomes U+FFFD; NaN and infinities null."""
+    text = data.decode("utf-8-sig", "replace") if isinstance(data, bytes) else data
+    try:
+        return json.loads(text, parse_constant=lambda _: None, parse_float=_finite)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _finite(digits: str) -> float | None:
+    number = float(digits)
+    return number if math.isfinite(number) else None
+
+
+def mapping(value: object) -> Mapping[str, object]:
+    """The value if it is a JSON object, else an empty one."""
+    return cast("Mapping[str, object]", value) if isinstance(value, dict) else {}
+
+
+def sequence(value: object) -> Sequence[object]:
+    """The value if it is a JSON array, else an empty one."""
+    return cast("Sequence[object]", value) if isinstance(value, list) else ()
+
+
+def text(value: object) -> str | None:
+    """The value if it is a text, made fit for UTF-8."""
+    return whole_characters(value) if isinstance(value, str) else None
+
+
+def whole_characters(value: str) -> str:
+    """Lone surrogates become U+FFFD: an answer cut inside an emoji holds one, and no table can store it."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return value
+
+
+def count(value: object) -> int | None:
+    """The value if it is a number of things that a BIGINT can hold."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _BIGINT:
+        return value
+    return None
+
+
+def json_text(value: object) -> str | None:
+    """Compact JSON text of a parsed value; None for nothing (null, `{}`, `[]`)."""
+    if value is None or value in ({}, []):
+        return None
+    try:
+        return whole_characters(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+    except (ValueError, RecursionError):
+        return None
+
+
+def one_line(value: str, limit: int = 500) -> str:
+    """A message fit for a table and a terminal: single spaces, no secrets, at most `limit` characters."""
+    printable = "".join(char if char.isprintable() else " " for char in value[: 40 * limit])
+    line = " ".join(_SECRETS.sub(" [redacted]", printable).split())
+    return line if len(line) <= limit else f"{line[: limit - 1].rstrip()}…"

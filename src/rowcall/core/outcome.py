@@ -1,0 +1,219 @@
+"""What one HTTP exchange means: the answer, or the kind of failure and what a failure of that kind asks for.
+
+An error is told by the server's own code first and by the status second: a Databricks rate limit may come
+with status 400 (FACTS 2.3).
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from types import MappingProxyType
+
+from rowcall.core.answer import AnswerSchema, fit
+from rowcall.core.endpoints import Wire, read_body
+from rowcall.core.error_body import ServerError, page_text, read_error
+from rowcall.core.loose import one_line, parse_json
+from rowcall.core.records import CallError, ErrorKind, HttpFailure, HttpReply, Outcome, Reply
+
+# kind: (worth asking again, no other row can fare better)
+_TREATMENT: Mapping[ErrorKind, tuple[bool, bool]] = MappingProxyType(
+    {
+        ErrorKind.RATE_LIMITED: (True, False),
+        ErrorKind.UNAVAILABLE: (True, False),
+        ErrorKind.SERVER_ERROR: (True, False),
+        ErrorKind.TIMEOUT: (True, False),
+        ErrorKind.CONNECTION: (True, False),
+        ErrorKind.BAD_REPLY: (True, False),
+        ErrorKind.UNAUTHENTICATED: (False, True),
+        ErrorKind.PERMISSION_DENIED: (False, True),
+        ErrorKind.NOT_FOUND: (False, True),
+        ErrorKind.BAD_REQUEST: (False, False),
+        ErrorKind.TOO_LARGE: (False, False),
+        ErrorKind.AGENT_ERROR: (False, False),
+        ErrorKind.NULL_PROMPT: (False, False),
+    }
+)
+
+# Codes of Databricks, then of the model APIs it passes on (OpenAI, Anthropic, llama.cpp), in lower case.
+_KIND_OF_CODE: Mapping[str, ErrorKind] = MappingProxyType(
+    {
+        "request_limit_exceeded": ErrorKind.RATE_LIMITED,
+        "resource_exhausted": ErrorKind.RATE_LIMITED,
+        "temporarily_unavailable": ErrorKind.UNAVAILABLE,
+        "workspace_temporarily_unavailable": ErrorKind.UNAVAILABLE,
+        "deadline_exceeded": ErrorKind.TIMEOUT,
+        "internal_error": ErrorKind.SERVER_ERROR,
+        "unauthenticated": ErrorKind.UNAUTHENTICATED,
+        "permission_denied": ErrorKind.PERMISSION_DENIED,
+        "resource_does_not_exist": ErrorKind.NOT_FOUND,
+        "not_found": ErrorKind.NOT_FOUND,
+        "endpoint_not_found": ErrorKind.NOT_FOUND,
+        "bad_request": ErrorKind.BAD_REQUEST,
+        "invalid_parameter_value": ErrorKind.BAD_REQUEST,
+        "malformed_request": ErrorKind.BAD_REQUEST,
+        "429": ErrorKind.RATE_LIMITED,
+        "rate_limit_exceeded": ErrorKind.RATE_LIMITED,
+        "rate_limit_error": ErrorKind.RATE_LIMITED,
+        "overloaded_error": ErrorKind.UNAVAILABLE,
+        "timeout_error": ErrorKind.TIMEOUT,
+        "invalid_api_key": ErrorKind.UNAUTHENTICATED,
+        "authentication_error": ErrorKind.UNAUTHENTICATED,
+        "permission_error": ErrorKind.PERMISSION_DENIED,
+        # An account without money: waiting does not help, and no row can fare better.
+        "insufficient_quota": ErrorKind.PERMISSION_DENIED,
+        "model_not_found": ErrorKind.NOT_FOUND,
+        "not_found_error": ErrorKind.NOT_FOUND,
+        "context_length_exceeded": ErrorKind.BAD_REQUEST,
+        "request_too_large": ErrorKind.TOO_LARGE,
+    }
+)
+
+_KIND_OF_STATUS: Mapping[int, ErrorKind] = MappingProxyType(
+    {
+        401: ErrorKind.UNAUTHENTICATED,
+        403: ErrorKind.PERMISSION_DENIED,
+        404: ErrorKind.NOT_FOUND,
+        408: ErrorKind.TIMEOUT,
+        409: ErrorKind.UNAVAILABLE,
+        413: ErrorKind.TOO_LARGE,
+        422: ErrorKind.BAD_REQUEST,
+        429: ErrorKind.RATE_LIMITED,
+        500: ErrorKind.SERVER_ERROR,
+        502: ErrorKind.UNAVAILABLE,
+        503: ErrorKind.UNAVAILABLE,
+        504: ErrorKind.TIMEOUT,
+        529: ErrorKind.UNAVAILABLE,
+    }
+)
+
+_THROTTLED = re.compile(r"\b(REQUEST_LIMIT_EXCEEDED|RESOURCE_EXHAUSTED)\b")
+_LEADING_CODE = re.compile(r"([A-Z]+(?:_[A-Z]+)+|UNAUTHENTICATED)\b")
+_SECONDS = re.compile(r"\s*([+-]?[0-9]{1,12}(?:\.[0-9]{1,12})?)\s*")
+_DAY = 86_400.0
+_REQUEST_IDS = (
+    "x-request-id",
+    "x-databricks-request-id",
+    "databricks-request-id",
+    "apim-request-id",
+    "request-id",
+)
+
+never_retry = frozenset(kind for kind, (again, _) in _TREATMENT.items() if not again)
+
+
+def retryable(kind: ErrorKind) -> bool:
+    """Whether asking the same again may be answered."""
+    return _TREATMENT[kind][0]
+
+
+def stops_run(kind: ErrorKind) -> bool:
+    """Whether every other row would fail alike."""
+    return _TREATMENT[kind][1]
+
+
+def read_reply(reply: HttpReply | HttpFailure, wire: Wire, now_ns: int) -> Reply:
+    """What came back from one exchange. Total. Dates in `Retry-After` are measured against `now_ns`."""
+    if isinstance(reply, HttpFailure):
+        return Reply(Outcome.ERROR, error=CallError(reply.kind, one_line(reply.message)))
+    if not 200 <= reply.status < 300:
+        return _failure(reply, now_ns)
+    read = read_body(reply.body, reply.headers.get("content-type", ""), wire)
+    if read.outcome is Outcome.OK and wire.answer is not None:
+        read = _fitted(read, wire.answer)
+    return replace(read, error=replace(read.error, status=reply.status)) if read.error else read
+
+
+def request_id_of(headers: Mapping[str, str]) -> str | None:
+    """The id under which the server logged the exchange."""
+    return next((found for name in _REQUEST_IDS if (found := one_line(headers.get(name, ""), 200))), None)
+
+
+def _fitted(read: Reply, schema: AnswerSchema) -> Reply:
+    """The answer as the schema wants it, or an invalid one with its text as it came."""
+    answer, complaint = fit(read.text or "", schema)
+    if answer is not None:
+        return replace(read, text=answer)
+    return replace(read, outcome=Outcome.INVALID, error=CallError(ErrorKind.BAD_REPLY, one_line(complaint)))
+
+
+def _failure(reply: HttpReply, now_ns: int) -> Reply:
+    parsed = parse_json(reply.body)
+    said = (
+        ServerError(page_text(reply.body.decode("utf-8", "replace")))
+        if parsed is None
+        else read_error(parsed)
+    )
+    if 300 <= reply.status < 400:
+        return _redirected(reply)
+    kind, code = _kind(said, reply.status)
+    message = said.message or f"HTTP {reply.status} with an empty body"
+    return Reply(
+        Outcome.ERROR,
+        error=CallError(kind, message, reply.status, code),
+        retry_after=_retry_after(reply.headers, said.retry_after, now_ns),
+    )
+
+
+def _redirected(reply: HttpReply) -> Reply:
+    """A redirect is no reply; to a login page (Apps: `/oidc/…`) it says that the token was not accepted."""
+    target = one_line(reply.headers.get("location", "").partition("?")[0]) or "nowhere"
+    kind = ErrorKind.UNAUTHENTICATED if re.search(r"/(oidc|login)\b", target) else ErrorKind.BAD_REPLY
+    return Reply(Outcome.ERROR, error=CallError(kind, f"redirected to {target}", reply.status))
+
+
+def _kind(said: ServerError, status: int) -> tuple[ErrorKind, str | None]:
+    """The kind of an error and the code that told it. A rate limit in it wins: waiting is what helps."""
+    codes = (*said.codes, *_codes_in(said.message, status))
+    known = [(kind, code) for code in codes if (kind := _KIND_OF_CODE.get(code.lower()))]
+    limits = [(kind, code) for kind, code in known if kind is ErrorKind.RATE_LIMITED]
+    fallback = (_kind_of_status(status), codes[0] if codes else None)
+    return next(iter([*limits, *known]), fallback)
+
+
+def _codes_in(message: str, status: int) -> list[str]:
+    """Codes in a text. A 5xx that begins with one is an agent passing on what one of its tools was told."""
+    leading = _LEADING_CODE.match(message) if status < 500 else None
+    return _THROTTLED.findall(message) + ([leading[1]] if leading else [])
+
+
+def _kind_of_status(status: int) -> ErrorKind:
+    if status in _KIND_OF_STATUS:
+        return _KIND_OF_STATUS[status]
+    if 400 <= status < 500:
+        return ErrorKind.BAD_REQUEST
+    return ErrorKind.SERVER_ERROR if 500 <= status < 600 else ErrorKind.BAD_REPLY
+
+
+def _retry_after(headers: Mapping[str, str], in_body: object, now_ns: int) -> float | None:
+    """Seconds to wait as the headers say, else the body; None where that is not sensible (over a day)."""
+    millis = _seconds(headers.get("retry-after-ms"))
+    header = headers.get("retry-after")
+    given = (
+        millis / 1000 if millis is not None else None,
+        _seconds(header),
+        _until(header, now_ns),
+        _seconds(in_body),
+    )
+    wait = next((seconds for seconds in given if seconds is not None), None)
+    return None if wait is None or wait > _DAY else max(0.0, wait)
+
+
+def _seconds(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    match = _SECONDS.fullmatch(str(value))
+    return float(match[1]) if match else None
+
+
+def _until(date: str | None, now_ns: int) -> float | None:
+    """Seconds until an HTTP date; a date without a zone is UTC."""
+    if date is None:
+        return None
+    try:
+        moment = parsedate_to_datetime(date)
+        zoned = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return (zoned - datetime.fromtimestamp(0, UTC)).total_seconds() - now_ns / 1e9
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None

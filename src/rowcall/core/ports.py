@@ -1,0 +1,168 @@
+"""The seams: what rowcall needs from the outside, as narrow as it needs it.
+
+Each port has an implementation in `adapters` (or `sandbox`) and a recording fake in `rowcall.testing`; one conformance suite in
+`tests/conformance` runs them all.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Protocol
+
+from rowcall.core.records import Column, HttpFailure, HttpReply, HttpRequest, Progress
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Row = Mapping[str, object]
+Batches = Iterable["pa.RecordBatch"]
+
+
+class EndpointClient(Protocol):
+    """Sends one request and says what came back; never raises for what the other side does."""
+
+    async def send(self, request: HttpRequest) -> HttpReply | HttpFailure: ...
+
+
+Connect = Callable[[], AbstractAsyncContextManager[EndpointClient]]
+"""A picklable recipe for a client: a module-level function with plain arguments bound to it. Holds no secret and no token."""
+
+
+class SqlSession(Protocol):
+    """Runs SQL on the tables: a SparkSession (Databricks, Apache Spark, Sail) or, later, a SQL warehouse.
+
+    Every method raises `SqlError` for what the SQL side refuses.
+    """
+
+    @property
+    def kind(self) -> str:
+        """What runs the SQL, for people: `embedded lakehouse`, `Spark 4.0 (Databricks)`."""
+        ...
+
+    @property
+    def executors(self) -> bool:
+        """Whether `fan_out` can run Python next to the data."""
+        ...
+
+    def execute(self, statement: str) -> None:
+        """Run a statement for its effect."""
+        ...
+
+    def query(self, statement: str, parameters: Mapping[str, object] | None = None) -> list[Row]:
+        """Run a query with `:name` parameters and return its rows. For small results."""
+        ...
+
+    def batches(self, statement: str) -> Iterator["pa.RecordBatch"]:
+        """Run a query and stream its rows."""
+        ...
+
+    def columns(self, query: str) -> tuple[Column, ...]:
+        """The columns a query would return; runs nothing."""
+        ...
+
+    def create_schema(self, name: str) -> None:
+        """Create a schema (`catalog.schema` or `schema`) if there is none."""
+        ...
+
+    def drop_table(self, name: str) -> None:
+        """Drop a table and its files if it exists. `name` is quoted SQL."""
+        ...
+
+    def view_of_files(self, name: str, paths: Sequence[str]) -> None:
+        """Make Parquet files readable as the temporary view `name`, replacing an earlier one."""
+        ...
+
+    def fan_out(self, query: str, tasks: int, work: "TaskWork") -> list[Row]:
+        """Run `work` on the rows of `query`, cut into exactly `tasks` parts that run side by side; their rows come back.
+
+        Raises `RunError` where there are no executors or a task failed.
+        """
+        ...
+
+    def interrupt(self) -> None:
+        """Stop what `fan_out` runs, from another thread."""
+        ...
+
+
+TaskWork = Callable[[Batches], Iterator["pa.RecordBatch"]]
+"""What runs inside one Spark task: Arrow batches in, one batch of task reports out. Picklable."""
+
+
+class Journal(Protocol):
+    """The durable record of one run while it runs: whole files or none. `OpenJournal` opens it again anywhere."""
+
+    def write_segment(self, name: str, table: "pa.Table") -> None:
+        """Make a segment durable: after this returns it survives any crash; before, it does not exist."""
+        ...
+
+    def segments(self) -> list[str]:
+        """Names of the whole segments, oldest first."""
+        ...
+
+    def paths(self, names: Sequence[str]) -> list[str]:
+        """The segments' paths as `SqlSession.view_of_files` takes them."""
+        ...
+
+    def write_record(self, name: str, table: "pa.Table") -> str:
+        """Write a table that is not answers (the row of the run), replacing an earlier one; returns its path for SQL."""
+        ...
+
+    def answered_hashes(self) -> set[str]:
+        """Request hashes whose answer a segment holds."""
+        ...
+
+    def write_note(self, name: str, text: str) -> None:
+        """Write a small text file (a task's progress, the manifest, a stop), replacing an earlier one."""
+        ...
+
+    def notes(self, prefix: str) -> dict[str, str]:
+        """The notes whose name starts with `prefix`, by name."""
+        ...
+
+    def discard(self, names: Sequence[str]) -> None:
+        """Forget segments that are published."""
+        ...
+
+    def remove(self) -> None:
+        """Forget the whole journal, once its run is over and all of it is published."""
+        ...
+
+
+OpenJournal = Callable[[], Journal]
+"""A picklable recipe for a run's journal."""
+
+
+class JournalStore(Protocol):
+    """Where journals live: one per run."""
+
+    def recipe(self, job: str, run_id: str) -> OpenJournal: ...
+
+    def runs(self, job: str) -> list[str]:
+        """Run ids of a job that have a journal, oldest first."""
+        ...
+
+
+class Workspace(Protocol):
+    """What the workspace knows about endpoints. Raises `SetupError` where it cannot be reached or refuses the login."""
+
+    @property
+    def host(self) -> str: ...
+
+    def app_url(self, name: str) -> str | None:
+        """The URL of an app, or None where there is no such app."""
+        ...
+
+    def serving_task(self, name: str) -> str | None:
+        """The task of a serving endpoint (`agent/v1/responses`, `llm/v1/chat`, `` if it does not say), or None where there is none."""
+        ...
+
+    def oauth(self) -> bool:
+        """Whether the login gives OAuth tokens, which apps require."""
+        ...
+
+
+class Reporter(Protocol):
+    """Shows a run to whoever started it."""
+
+    def step(self, text: str) -> None: ...
+
+    def progress(self, progress: Progress) -> None: ...

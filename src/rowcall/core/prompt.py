@@ -1,0 +1,210 @@
+"""From a request with `{column}` placeholders to one SQL expression that renders it as JSON text.
+
+The prompt is rendered once, in SQL, for every engine. `parse_template` reads a text; `render_request` builds the expression.
+
+- `{column}` is the column's value as text; a NULL is the empty string. Arrays, maps and structs become JSON text.
+- `{address.city}` reaches into a struct; a column that is really named `address.city` comes first.
+- ``{`odd}name`}`` names any column at all; a backtick in the name is doubled.
+- `{{` and `}}` are plain braces.
+- In parameters, custom_inputs and databricks_options a value that is nothing but `{column}` keeps the column's type.
+"""
+
+import difflib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+from rowcall.core.definition import Request
+from rowcall.core.records import Column
+from rowcall.core.template import Field, TemplateError, parse_template
+
+DIALECT = "databricks"
+_COMPLEX = re.compile(r"(array|map|struct|variant)\b")
+
+
+class PromptError(ValueError):
+    """A placeholder that cannot be rendered; `key` says where in the request."""
+
+    def __init__(self, key: str, message: str, hint: str = "") -> None:
+        self.key, self.message, self.hint = key, message, hint
+        super().__init__(f"{key}: {message} {hint}".rstrip())
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedRequest:
+    """`json` is SQL for the request as JSON text, NULL where the row is not to be asked; `skip` is SQL that is true for rows to
+    leave out, or None; `null_prompt` is what to say of a row whose request is NULL."""
+
+    json: str
+    skip: str | None
+    null_prompt: str
+
+
+def render_request(request: Request, columns: Sequence[Column], alias: str = "p") -> RenderedRequest:
+    """Build the expression over the columns of the relation `alias`. Raises `PromptErrors` with everything that is wrong."""
+    scope = _Scope(columns, alias)
+    json_sql = _concat(list(_json(neutral_request(request), "request", scope, text=True)))
+    if scope.problems:
+        raise PromptErrors(scope.problems)
+    nulls = [field.copy().is_(exp.null()) for field in scope.used.values()]
+    if not nulls:
+        return RenderedRequest(_sql(json_sql), None, "")
+    if request.nulls == "skip":
+        return RenderedRequest(_sql(json_sql), _sql(exp.or_(*nulls)), "")
+    unaskable = exp.or_(*nulls) if request.nulls == "error" else exp.and_(*nulls)
+    names = ", ".join(scope.used)
+    said = f"one of {names} is NULL" if request.nulls == "error" else f"all of {names} are NULL"
+    guarded = exp.Case().when(unaskable, exp.cast(exp.null(), "string")).else_(json_sql)
+    return RenderedRequest(_sql(guarded), None, said if len(nulls) > 1 else f"{names} is NULL")
+
+
+class PromptErrors(ValueError):
+    """All the placeholders of a request that cannot be rendered."""
+
+    def __init__(self, problems: Sequence[PromptError]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in problems))
+
+
+def neutral_request(request: Request) -> dict[str, object]:
+    """The request before its wire shape is known: messages (the instructions first), and what else was given."""
+    messages = [{"role": message.role, "content": message.content} for message in request.messages or ()]
+    if request.input is not None:
+        messages = [{"role": "user", "content": request.input}]
+    if request.instructions is not None:
+        messages.insert(0, {"role": "system", "content": request.instructions})
+    extras = {
+        "parameters": request.parameters,
+        "custom_inputs": request.custom_inputs,
+        "databricks_options": request.databricks_options,
+    }
+    return {"messages": messages, **{key: value for key, value in extras.items() if value}}
+
+
+class _Scope:
+    """The columns a template may name, those it did name, and what was wrong."""
+
+    def __init__(self, columns: Sequence[Column], alias: str) -> None:
+        self.columns = {column.name.lower(): column for column in columns}
+        self.names = [column.name for column in columns]
+        self.alias = alias
+        self.used: dict[str, exp.Expression] = {}
+        self.problems: list[PromptError] = []
+
+    def resolve(self, field: Field, key: str, *, counts: bool) -> tuple[exp.Expression, str]:
+        """The SQL for a placeholder and its type; an unknown one is noted and stands as NULL."""
+        found = self._find(field)
+        if found is None:
+            self.problems.append(PromptError(key, f"there is no column {field.name!r}", self._hint(field.name)))
+            return exp.null(), "void"
+        expression, type_ = found
+        if type_ == "binary":
+            self.problems.append(PromptError(key, f"column {field.name!r} is BINARY", "Decode it in prompts.query first."))
+        if counts:
+            self.used[field.name] = expression
+        return expression.copy(), type_
+
+    def _find(self, field: Field) -> tuple[exp.Expression, str] | None:
+        column = self.columns.get(field.name.lower())
+        if column is not None:
+            return exp.column(_name(column.name), table=self.alias), column.type
+        first, *path = field.name.split(".")
+        parent = self.columns.get(first.lower())
+        if field.quoted or not path or parent is None or not parent.type.startswith("struct"):
+            return None
+        expression: exp.Expression = exp.column(_name(parent.name), table=self.alias)
+        for part in path:
+            expression = exp.Dot(this=expression, expression=_name(part))
+        return expression, field_type(parent.type, path)
+
+    def _hint(self, name: str) -> str:
+        close = difflib.get_close_matches(name, self.names, n=1)
+        if close:
+            return f"Did you mean {{{close[0]}}}? There are: {', '.join(self.names)}."
+        return f"There are: {', '.join(self.names)}. For a plain brace write {{{{ or }}}}."
+
+
+def field_type(type_: str, path: Sequence[str]) -> str:
+    """The type of a field inside a struct type, `string` where it cannot be told."""
+    parsed = exp.DataType.build(type_, dialect=DIALECT)
+    for part in path:
+        fields = {definition.name.lower(): definition for definition in parsed.expressions}
+        definition = fields.get(part.lower())
+        if definition is None or not isinstance(definition.args.get("kind"), exp.DataType):
+            return "string"
+        parsed = definition.args["kind"]
+    return parsed.sql(dialect=DIALECT).lower()
+
+
+def _json(value: object, key: str, scope: _Scope, *, text: bool) -> Iterator[str | exp.Expression]:
+    """Fragments of JSON text: constant ones as str, per-row ones as SQL. `text` says placeholders are always text."""
+    match value:
+        case str():
+            yield from _json_text(value, key, scope, text=text)
+        case Mapping():
+            yield "{"
+            for index, (name, item) in enumerate(value.items()):
+                yield f"{', ' if index else ''}{json.dumps(str(name))}: "
+                inside = text and name not in ("parameters", "custom_inputs", "databricks_options")
+                yield from _json(item, f"{key}.{name}", scope, text=inside)
+            yield "}"
+        case list() | tuple():
+            yield "["
+            for index, item in enumerate(value):
+                yield ", " if index else ""
+                yield from _json(item, f"{key}[{index}]", scope, text=text)
+            yield "]"
+        case _:
+            yield json.dumps(value, default=str)
+
+
+def _json_text(value: str, key: str, scope: _Scope, *, text: bool) -> Iterator[str | exp.Expression]:
+    try:
+        parts = parse_template(value)
+    except TemplateError as error:
+        scope.problems.append(PromptError(key, str(error), "For a plain brace write {{ or }}."))
+        return
+    fields = [part for part in parts if isinstance(part, Field)]
+    if not fields:
+        yield json.dumps("".join(part for part in parts if isinstance(part, str)), ensure_ascii=False)
+    elif not text and len(parts) == 1:
+        yield _to_json(scope.resolve(fields[0], key, counts=False)[0])
+    else:
+        pieces = [part if isinstance(part, str) else _as_text(*scope.resolve(part, key, counts=text)) for part in parts]
+        yield _to_json(_concat(pieces))
+
+
+def _as_text(value: exp.Expression, type_: str) -> exp.Expression:
+    said = exp.func("TO_JSON", value) if _COMPLEX.match(type_) else exp.cast(value, "string")
+    return exp.func("COALESCE", said, exp.Literal.string(""))
+
+
+def _to_json(value: exp.Expression) -> exp.Expression:
+    """One value as JSON text. `to_json` takes no bare values, so the value goes in as an array of one and the brackets come off."""
+    array = exp.Anonymous(this="TO_JSON", expressions=[exp.array(value)])
+    length = exp.Anonymous(this="CHAR_LENGTH", expressions=[array.copy()])
+    return exp.Anonymous(this="SUBSTR", expressions=[array, exp.Literal.number(2), exp.Sub(this=length, expression=exp.Literal.number(2))])
+
+
+def _concat(fragments: Sequence[str | exp.Expression]) -> exp.Expression:
+    merged: list[str | exp.Expression] = []
+    for fragment in fragments:
+        if isinstance(fragment, str) and merged and isinstance(merged[-1], str):
+            merged[-1] += fragment
+        elif fragment != "":
+            merged.append(fragment)
+    parts = [exp.Literal.string(part) if isinstance(part, str) else part for part in merged]
+    if not parts:
+        return exp.Literal.string("")
+    return parts[0] if len(parts) == 1 else exp.Anonymous(this="CONCAT", expressions=parts)
+
+
+def _name(name: str) -> exp.Identifier:
+    return exp.to_identifier(name, quoted=True)
+
+
+def _sql(expression: exp.Expression) -> str:
+    return expression.sql(dialect=DIALECT)

@@ -1,0 +1,183 @@
+"""The values that move through a run. Frozen, small, free of behaviour that needs the outside."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """How asking one row ended. Only `ok` counts as answered."""
+
+    OK = "ok"
+    TRUNCATED = "truncated"
+    EMPTY = "empty"
+    REFUSED = "refused"
+    INVALID = "invalid"
+    ERROR = "error"
+
+
+class ErrorKind(StrEnum):
+    """Why a call failed, in the words of what one can do about it."""
+
+    RATE_LIMITED = "rate_limited"
+    UNAVAILABLE = "unavailable"
+    SERVER_ERROR = "server_error"
+    TIMEOUT = "timeout"
+    CONNECTION = "connection"
+    BAD_REPLY = "bad_reply"
+    UNAUTHENTICATED = "unauthenticated"
+    PERMISSION_DENIED = "permission_denied"
+    NOT_FOUND = "not_found"
+    BAD_REQUEST = "bad_request"
+    TOO_LARGE = "too_large"
+    AGENT_ERROR = "agent_error"
+    NULL_PROMPT = "null_prompt"
+    INTERNAL = "internal"
+
+
+@dataclass(frozen=True, slots=True)
+class CallError:
+    """Why a row has no answer. `status` is the HTTP status, `code` the server's own error code, where there was one."""
+
+    kind: ErrorKind
+    message: str
+    status: int | None = None
+    code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens as the endpoint counted them; None where it did not say."""
+
+    input_tokens: int | None = None
+    cached_tokens: int | None = None
+    output_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    total_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One HTTP exchange, read: what the endpoint answered, or why it did not.
+
+    `text` is the answer's text (JSON text for a structured answer). `retry_after` is in seconds. `custom_outputs` and
+    `trace` are JSON text. `trace_id` is the agent's own MLflow trace id.
+    """
+
+    outcome: Outcome
+    text: str | None = None
+    error: CallError | None = None
+    usage: Usage = field(default_factory=Usage)
+    retry_after: float | None = None
+    model: str | None = None
+    response_id: str | None = None
+    finish_reason: str | None = None
+    custom_outputs: str | None = None
+    trace_id: str | None = None
+    trace: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """One POST. `timeout` is in seconds and covers the whole exchange."""
+
+    url: str
+    body: bytes
+    headers: Mapping[str, str]
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class HttpReply:
+    """What came back. Header names are lower case; `first_byte_ns` is the wall clock (Unix, ns) at the status line."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    first_byte_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class HttpFailure:
+    """No usable reply: the connection, the time or the login failed."""
+
+    kind: ErrorKind
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One exchange of a call. Times are Unix nanoseconds; `waited` is the pause before it, in seconds."""
+
+    number: int
+    started_ns: int
+    ended_ns: int
+    waited: float = 0.0
+    first_byte_ns: int | None = None
+    status: int | None = None
+    error: CallError | None = None
+    retry_after: float | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Asking one request, retries included: the last reply and every attempt that led to it."""
+
+    request_hash: str
+    reply: Reply
+    attempts: tuple[Attempt, ...]
+    trace_id: str
+    started_ns: int
+    ended_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a relation. `type` is the SQL type in lower case: `string`, `bigint`, `struct<a:int>`."""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class RowCounts:
+    """Rows of the prompt table by what becomes of them.
+
+    source = duplicates + answered + pending. `pending` rows are asked; `duplicates` get the answer of a pending row with the
+    same request; `answered` have an `ok` answer to this very request. `input_chars` is the text of the pending requests.
+    """
+
+    source: int = 0
+    duplicates: int = 0
+    answered: int = 0
+    pending: int = 0
+    null_keys: int = 0
+    clashing_keys: int = 0
+    input_chars: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A run so far, summed over its tasks."""
+
+    asked: int = 0
+    ok: int = 0
+    failed: int = 0
+    in_flight: int = 0
+    retries: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    stop: str = ""
+
+    def __add__(self, other: "Progress") -> "Progress":
+        return Progress(
+            asked=self.asked + other.asked,
+            ok=self.ok + other.ok,
+            failed=self.failed + other.failed,
+            in_flight=self.in_flight + other.in_flight,
+            retries=self.retries + other.retries,
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            stop=self.stop or other.stop,
+        )

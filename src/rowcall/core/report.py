@@ -1,0 +1,158 @@
+"""What a run came to: the values behind the summary, its JSON, and its row in the runs table."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from rowcall.core.plan import RunPlan
+from rowcall.core.records import Outcome
+from rowcall.core.sql import bare_name
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Status = Literal["running", "done", "stopped", "failed", "interrupted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How the asked requests ended. `failures` counts those without an ok answer by outcome, or by kind for errors."""
+
+    asked: int = 0
+    ok: int = 0
+    retries: int = 0
+    failures: Mapping[str, int] | None = None
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float | None = None
+
+    @property
+    def failed(self) -> int:
+        return self.asked - self.ok
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """A row of the runs table. Times are Unix microseconds."""
+
+    run_id: str
+    job: str
+    status: Status
+    message: str | None
+    engine: str
+    endpoint: str
+    outputs_table: str
+    traces_table: str
+    definition_hash: str
+    concurrency: int
+    tasks: int
+    source_rows: int
+    duplicate_rows: int
+    answered_rows: int
+    pending_rows: int
+    asked: int
+    ok: int
+    failed: int
+    retries: int
+    failures: Mapping[str, int]
+    input_tokens: int
+    output_tokens: int
+    cost: float | None
+    currency: str | None
+    started_at: int
+    ended_at: int | None
+    rowcall_version: str
+    context: Mapping[str, str]
+
+    @property
+    def seconds(self) -> float:
+        return ((self.ended_at or self.started_at) - self.started_at) / 1e6
+
+    def as_json(self) -> dict[str, object]:
+        """For the JSON line: plain values, times as seconds since 1970."""
+        times = {"started_at": self.started_at / 1e6, "ended_at": self.ended_at / 1e6 if self.ended_at else None}
+        return {**asdict(self), "seconds": round(self.seconds, 3), **times}
+
+
+def tally(rows: Sequence[Mapping[str, Any]]) -> Tally:
+    """Read the rows of `sql/statements/summary.sql`."""
+    failures: dict[str, int] = {}
+    for row in rows:
+        if row["outcome"] != Outcome.OK:
+            name = str(row["kind"] or row["outcome"])
+            failures[name] = failures.get(name, 0) + int(row["requests"])
+    costs = [float(row["cost"]) for row in rows if row["cost"] is not None]
+    return Tally(
+        asked=sum(int(row["requests"]) for row in rows),
+        ok=sum(int(row["requests"]) for row in rows if row["outcome"] == Outcome.OK),
+        retries=sum(int(row["retries"] or 0) for row in rows),
+        failures=failures,
+        input_tokens=sum(int(row["input_tokens"] or 0) for row in rows),
+        output_tokens=sum(int(row["output_tokens"] or 0) for row in rows),
+        cost=sum(costs) if costs else None,
+    )
+
+
+def started(plan: RunPlan, started_at: int, version: str, context: Mapping[str, str]) -> RunRow:
+    """The row of a run that begins. `started_at` is Unix microseconds."""
+    tables, rows = plan.bound.tables, plan.rows
+    return RunRow(
+        run_id=plan.run_id,
+        job=plan.job,
+        status="running",
+        message=None,
+        engine=plan.engine.kind,
+        endpoint=str(plan.bound.endpoint),
+        outputs_table=bare_name(tables.outputs),
+        traces_table=bare_name(tables.traces),
+        definition_hash=plan.definition_hash,
+        concurrency=plan.engine.concurrency,
+        tasks=plan.engine.split.tasks,
+        source_rows=rows.source,
+        duplicate_rows=rows.duplicates,
+        answered_rows=rows.answered,
+        pending_rows=rows.pending,
+        asked=0,
+        ok=0,
+        failed=0,
+        retries=0,
+        failures={},
+        input_tokens=0,
+        output_tokens=0,
+        cost=None,
+        currency=plan.calls.budget.currency or None,
+        started_at=started_at,
+        ended_at=None,
+        rowcall_version=version,
+        context=dict(context),
+    )
+
+
+def ended(row: RunRow, status: Status, message: str | None, total: Tally, ended_at: int) -> RunRow:
+    """The row of a run that is over."""
+    return replace(
+        row,
+        status=status,
+        message=message,
+        asked=total.asked,
+        ok=total.ok,
+        failed=total.failed,
+        retries=total.retries,
+        failures=dict(total.failures or {}),
+        input_tokens=total.input_tokens,
+        output_tokens=total.output_tokens,
+        cost=total.cost,
+        ended_at=ended_at,
+    )
+
+
+def record(row: RunRow) -> "pa.Table":
+    """The row as a table with the columns of `sql/tables/runs.sql`."""
+    import pyarrow as pa
+
+    text, number, when = pa.string(), pa.int64(), pa.timestamp("us", tz="UTC")
+    kinds = {"concurrency": pa.int32(), "tasks": pa.int32(), "cost": pa.float64(), "started_at": when, "ended_at": when}
+    kinds |= {"failures": pa.map_(text, number), "context": pa.map_(text, text)}
+    values = asdict(row) | {"failures": list(row.failures.items()), "context": list(row.context.items())}
+    schema = pa.schema([(name, kinds.get(name) or (number if isinstance(value, int) else text)) for name, value in values.items()])
+    return pa.Table.from_pylist([values], schema=schema)

@@ -1,0 +1,221 @@
+"""From a finished call to its spans: the call, its attempts, and what the agent itself traced.
+
+Rows for the `spans` column of a segment; `sql/statements/merge_traces.sql` gives them the remaining columns of Unity Catalog's
+span tables. Attribute names follow OpenTelemetry's GenAI conventions (all "development" there) and `rowcall.*`.
+"""
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from rowcall.core.records import Attempt, Call, CallError, Outcome
+
+Span = dict[str, Any]
+MAX_CONTENT = 64_000
+PREVIEW = 500
+MAX_AGENT_SPANS = 500
+_INT64 = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class SpanContext:
+    """What all calls of a run have in common."""
+
+    run_id: str
+    job: str
+    endpoint: str
+    operation: str
+    model: str | None
+    address: str
+    content: Literal["full", "preview", "none"]
+
+
+def span_id(trace_id: str, name: str) -> str:
+    """A span id that is the same whenever the same call is described again: 16 hex digits, never all zero."""
+    return hashlib.sha256(f"{trace_id}/{name}".encode()).hexdigest()[:15] + "1"
+
+
+def traceparent(trace_id: str, attempt: int) -> str:
+    """The W3C header of one attempt, so that the agent's spans can join."""
+    return f"00-{trace_id}-{span_id(trace_id, f'attempt {attempt}')}-01"
+
+
+def call_spans(call: Call, request: str, context: SpanContext) -> list[Span]:
+    """Every span of a call, the root first."""
+    root = span_id(call.trace_id, "call")
+    spans = [_root(call, request, context, root)]
+    for attempt in call.attempts:
+        spans.append(_attempt(call, attempt, context, root))
+    if call.reply.trace and call.attempts:
+        parent = span_id(call.trace_id, f"attempt {call.attempts[-1].number}")
+        spans += _agent_spans(call.reply.trace, call.trace_id, parent, context.content)
+    return spans
+
+
+def _root(call: Call, request: str, context: SpanContext, root: str) -> Span:
+    reply = call.reply
+    attributes: dict[str, object] = {
+        "gen_ai.operation.name": context.operation,
+        "gen_ai.provider.name": "databricks",
+        "gen_ai.request.model": context.model,
+        "gen_ai.response.model": reply.model,
+        "gen_ai.response.id": reply.response_id,
+        "gen_ai.response.finish_reasons": [reply.finish_reason] if reply.finish_reason else None,
+        "gen_ai.usage.input_tokens": reply.usage.input_tokens,
+        "gen_ai.usage.output_tokens": reply.usage.output_tokens,
+        "gen_ai.usage.cache_read.input_tokens": reply.usage.cached_tokens,
+        "gen_ai.usage.reasoning.output_tokens": reply.usage.reasoning_tokens,
+        "server.address": context.address,
+        "error.type": reply.error.kind.value if reply.error else None,
+        "rowcall.run_id": context.run_id,
+        "rowcall.job": context.job,
+        "rowcall.request_hash": call.request_hash,
+        "rowcall.outcome": reply.outcome.value,
+        "rowcall.attempts": len(call.attempts),
+        "rowcall.agent_trace_id": reply.trace_id,
+        "rowcall.request": _content(request, context.content),
+        "rowcall.answer": _content(reply.text, context.content),
+    }
+    name = f"{context.operation} {context.endpoint}"
+    times = (call.started_ns, call.ended_ns)
+    return _span(call.trace_id, root, None, name, "SPAN_KIND_CLIENT", times, attributes, _status(reply.outcome, reply.error))
+
+
+def _attempt(call: Call, attempt: Attempt, context: SpanContext, root: str) -> Span:
+    error = attempt.error
+    attributes: dict[str, object] = {
+        "http.request.method": "POST",
+        "http.response.status_code": attempt.status,
+        "http.request.resend_count": attempt.number - 1 or None,
+        "server.address": context.address,
+        "error.type": error.kind.value if error else None,
+        "rowcall.error.code": error.code if error else None,
+        "rowcall.waited_seconds": round(attempt.waited, 3) or None,
+        "rowcall.retry_after_seconds": attempt.retry_after,
+        "rowcall.request_id": attempt.request_id,
+        "rowcall.first_byte_ms": (attempt.first_byte_ns - attempt.started_ns) // 1_000_000 if attempt.first_byte_ns else None,
+    }
+    name = f"attempt {attempt.number}"
+    status = _status(Outcome.ERROR if error else Outcome.OK, error)
+    times = (attempt.started_ns, attempt.ended_ns)
+    return _span(call.trace_id, span_id(call.trace_id, name), root, name, "SPAN_KIND_CLIENT", times, attributes, status)
+
+
+def _agent_spans(trace: str, trace_id: str, parent: str, content: str) -> Iterator[Span]:
+    """The spans of an MLflow trace as `databricks_output.trace` carries it (`Trace.to_dict()` of MLflow 3), under the attempt
+    that got it. Its ids are base64 bytes and every attribute is JSON text; what cannot be read is left out."""
+    for raw in _raw_spans(trace)[:MAX_AGENT_SPANS]:
+        own = _hex_id(raw.get("span_id"))
+        start, end = _nanos(raw.get("start_time_unix_nano")), _nanos(raw.get("end_time_unix_nano"))
+        if own is None or start is None:
+            continue
+        status = _mapping(raw.get("status"))
+        attributes = {str(key): _plain(value) for key, value in _mapping(raw.get("attributes")).items()}
+        if content != "full":
+            attributes = {key: _content(value, content) if _is_content(key) else value for key, value in attributes.items()}
+        yield _span(
+            trace_id,
+            own,
+            _hex_id(raw.get("parent_span_id")) or parent,
+            str(raw.get("name") or "span")[:200],
+            "SPAN_KIND_INTERNAL",
+            (start, max(start, end or start)),
+            attributes,
+            {"message": str(status.get("message") or "")[:PREVIEW], "code": str(status.get("code") or "STATUS_CODE_UNSET")[:40]},
+        )
+
+
+def _raw_spans(trace: str) -> list[Mapping[str, object]]:
+    try:
+        data = _mapping(_mapping(json.loads(trace)).get("data"))
+    except (ValueError, RecursionError):
+        return []
+    spans = data.get("spans")
+    return [_mapping(span) for span in cast(list[object], spans)] if isinstance(spans, list) else []
+
+
+def _span(
+    trace_id: str,
+    own: str,
+    parent: str | None,
+    name: str,
+    kind: str,
+    times: tuple[int, int],
+    attributes: Mapping[str, object],
+    status: Mapping[str, str],
+) -> Span:
+    return {
+        "trace_id": trace_id,
+        "span_id": own,
+        "parent_span_id": parent,
+        "name": name,
+        "kind": kind,
+        "start_time_unix_nano": times[0],
+        "end_time_unix_nano": times[1],
+        "attributes": _json(attributes),
+        "events": [],
+        "status": dict(status),
+    }
+
+
+def _json(attributes: Mapping[str, object]) -> str:
+    said = {key: value for key, value in attributes.items() if value is not None}
+    text = json.dumps(said, ensure_ascii=False, default=str)
+    if len(text) > MAX_CONTENT * 3:
+        text = json.dumps({"rowcall.dropped": f"{len(text)} characters of attributes"})
+    return text.encode("utf-8", "replace").decode()
+
+
+def _status(outcome: Outcome, error: CallError | None) -> dict[str, str]:
+    if outcome is Outcome.OK:
+        return {"message": "", "code": "STATUS_CODE_OK"}
+    return {"message": error.message if error else outcome.value, "code": "STATUS_CODE_ERROR"}
+
+
+def _content(value: object, content: str) -> str | None:
+    """Prompt or answer text, as much of it as the job wants in its traces."""
+    if value is None or content == "none":
+        return None
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    limit = PREVIEW if content == "preview" else MAX_CONTENT
+    return text if len(text) <= limit else f"{text[:limit]}… ({len(text)} characters)"
+
+
+def _is_content(key: str) -> bool:
+    return key.lower().endswith(("inputs", "outputs", "messages", "arguments", "result", "input", "output", "instructions"))
+
+
+def _plain(value: object) -> object:
+    """An MLflow attribute value, decoded where it is JSON text."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return cast(Mapping[str, object], value) if isinstance(value, dict) else {}
+
+
+def _nanos(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _INT64 else None
+
+
+def _hex_id(value: object) -> str | None:
+    """A span id as 16 hex digits: MLflow writes base64 of 8 bytes, older versions hex with or without `0x`."""
+    if not isinstance(value, str) or not value:
+        return None
+    text = value.removeprefix("0x").lower()
+    if len(text) == 16 and all(digit in "0123456789abcdef" for digit in text):
+        return text
+    try:
+        raw = base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return raw.hex() if len(raw) == 8 else None

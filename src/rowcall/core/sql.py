@@ -1,0 +1,254 @@
+"""Statements: the files of `sql/` with their `$slots` filled.
+
+Names are quoted and values written as literals by sqlglot, for the Databricks dialect; row text never enters a statement.
+The files' text comes in as a mapping from name (`statements/count`) to text, read by `adapters.sql_files`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from string import Template
+
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+from rowcall.core.definition import Prompts
+from rowcall.core.prompt import DIALECT, RenderedRequest
+from rowcall.core.records import Column
+
+SqlTexts = Mapping[str, str]
+STAGED = "rowcall_staged"
+"""The temporary view over the segments being published."""
+
+OUTPUT_COLUMNS = (
+    "answer",
+    "outcome",
+    "error",
+    "usage",
+    "cost",
+    "latency_ms",
+    "attempts",
+    "custom_outputs",
+    "trace_id",
+    "request_hash",
+    "run_id",
+    "answered_at",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The tables of a run, quoted."""
+
+    outputs: str
+    traces: str
+    runs: str
+    pending: str
+
+
+@dataclass(frozen=True, slots=True)
+class Statements:
+    """Every statement of a run, in the order in which they are first sent."""
+
+    count: str
+    preview: str
+    create_tables: tuple[str, ...]
+    pending: str
+    fetch: str
+    merge_outputs: str
+    merge_traces: str
+    merge_run: str
+    summary: str
+
+
+def quote_table(name: str) -> str:
+    """`main.sales.my table` as it can stand in a statement. Raises ValueError for what is no table name."""
+    return _table(name).sql(dialect=DIALECT, identify=True)
+
+
+def table_beside(name: str, *, schema: str | None = None, table: str | None = None, suffix: str = "") -> str:
+    """The quoted name of another table: in another schema of the same catalog, with another name, or with a suffix."""
+    parsed = _table(name)
+    if schema is not None:
+        parsed.set("db", exp.to_identifier(schema))
+    parsed.set("this", exp.to_identifier((table or parsed.name) + suffix))
+    return parsed.sql(dialect=DIALECT, identify=True)
+
+
+def schema_of(name: str) -> str | None:
+    """The quoted schema a table is in, or None where the name does not say."""
+    parsed = _table(name)
+    parts = [part for part in (parsed.args.get("catalog"), parsed.args.get("db")) if part]
+    return ".".join(part.sql(dialect=DIALECT, identify=True) for part in parts) or None
+
+
+def catalog_of(name: str) -> str | None:
+    """The catalog a table is in, or None where the name does not say."""
+    return _table(name).catalog or None
+
+
+def volume_beside(name: str) -> tuple[str, str, str] | None:
+    """Catalog, schema and name of the volume for journals beside a table, or None where the table's name is not whole."""
+    parsed = _table(name)
+    return (parsed.catalog, parsed.db, "rowcall") if parsed.catalog and parsed.db else None
+
+
+def create_volume(texts: SqlTexts, volume: tuple[str, str, str]) -> str:
+    return _fill(texts, "tables/journal_volume", volume=".".join(identifier(part) for part in volume))
+
+
+def bare_name(quoted: str) -> str:
+    """A quoted name as people write it: `main.sales.reviews`."""
+    return ".".join(part.name for part in _table(quoted).parts)
+
+
+def literal(text: str) -> str:
+    """A text as a SQL literal."""
+    return exp.Literal.string(text).sql(dialect=DIALECT)
+
+
+def identifier(name: str) -> str:
+    return exp.to_identifier(name, quoted=True).sql(dialect=DIALECT)
+
+
+def source(texts: SqlTexts, prompts: Prompts, query: str | None) -> str:
+    """The relation of prompt rows; `query` is the text of `prompts.query` or of `prompts.file`."""
+    where = f"({prompts.where.strip()}\n)" if prompts.where else "true"
+    if prompts.table is not None:
+        return _fill(texts, "statements/source_table", table=quote_table(prompts.table), where=where)
+    return _fill(texts, "statements/source_query", query=(query or "").strip().rstrip(";"), where=where)
+
+
+def rendered(texts: SqlTexts, source_sql: str, keys: Sequence[Column], request: RenderedRequest, fingerprint: str) -> str:
+    """The relation (key, request, request_hash) of every prompt row."""
+    return _fill(
+        texts,
+        "statements/rendered",
+        fingerprint=literal(fingerprint),
+        key=_key_struct(keys, "p"),
+        request=request.json,
+        source=source_sql,
+        wanted=f"NOT ({request.skip})" if request.skip else "true",
+    )
+
+
+def count(texts: SqlTexts, rendered_sql: str, keys: Sequence[Column], outputs: str | None, *, only_new: bool) -> str:
+    """Count the rows by what becomes of them; `outputs` is None while the table does not exist."""
+    return _fill(
+        texts,
+        "statements/count",
+        rendered=rendered_sql,
+        answered=_answered(texts, rendered_sql, keys, outputs),
+        key_is_null=" OR ".join(f"by_key.key.{identifier(key.name)} IS NULL" for key in keys),
+        same_key=_same_key(keys, "by_key", "answered"),
+        same_request="" if only_new else " AND by_key.request_hash = answered.request_hash",
+    )
+
+
+def preview(texts: SqlTexts, rendered_sql: str, keys: Sequence[Column], limit: int) -> str:
+    order = ", ".join(f"key.{identifier(key.name)}" for key in keys)
+    return _fill(texts, "statements/preview", rendered=rendered_sql, order=order, limit=str(limit))
+
+
+def pending(texts: SqlTexts, rendered_sql: str, keys: Sequence[Column], tables: Tables, *, only_new: bool) -> str:
+    """Write the rows to ask into the pending table. The outputs table must exist."""
+    return _fill(
+        texts,
+        "statements/pending",
+        pending=tables.pending,
+        rendered=rendered_sql,
+        answered=_answered(texts, rendered_sql, keys, tables.outputs),
+        same_key=_same_key(keys, "rendered", "answered"),
+        same_request="" if only_new else " AND rendered.request_hash = answered.request_hash",
+    )
+
+
+def create_tables(texts: SqlTexts, tables: Tables, keys: Sequence[Column], answer_type: str, comment: str) -> tuple[str, ...]:
+    definitions = ",\n  ".join(f"{identifier(key.name)} {key.type.upper()} COMMENT 'Key of the prompt row'" for key in keys)
+    return (
+        _fill(
+            texts,
+            "tables/outputs",
+            outputs=tables.outputs,
+            key_definitions=definitions,
+            answer_type=answer_type,
+            comment=literal(comment),
+        ),
+        _fill(texts, "tables/traces", traces=tables.traces),
+        _fill(texts, "tables/runs", runs=tables.runs),
+    )
+
+
+def fetch(texts: SqlTexts, tables: Tables) -> str:
+    return _fill(texts, "statements/fetch", pending=tables.pending)
+
+
+def merge_outputs(texts: SqlTexts, tables: Tables, keys: Sequence[Column], answer_type: str, run_id: str) -> str:
+    """Publish the answers of the staged view; run it as often as you like."""
+    structured = answer_type != "STRING"
+    return _fill(
+        texts,
+        "statements/merge_outputs",
+        outputs=tables.outputs,
+        staged=STAGED,
+        keys_out=",\n    ".join(f"key.{identifier(key.name)} AS {identifier(key.name)}" for key in keys),
+        answer=f"from_json(answer, {literal(answer_type)})" if structured else "answer",
+        run_id=literal(run_id),
+        same_key=" AND ".join(f"t.{identifier(key.name)} = s.{identifier(key.name)}" for key in keys),
+    )
+
+
+def merge_traces(texts: SqlTexts, tables: Tables, *, version: str, resource: str, since: str) -> str:
+    """Publish the spans of the staged view; `since` is the day of the run's start (`2026-11-23`), `resource` JSON text."""
+    return _fill(
+        texts,
+        "statements/merge_traces",
+        traces=tables.traces,
+        staged=STAGED,
+        version=literal(version),
+        resource=literal(resource),
+        since=f"DATE {literal(since)}",
+    )
+
+
+def merge_run(texts: SqlTexts, tables: Tables) -> str:
+    return _fill(texts, "statements/merge_run", runs=tables.runs, staged=STAGED)
+
+
+def summary(texts: SqlTexts) -> str:
+    return _fill(texts, "statements/summary", staged=STAGED)
+
+
+def list_runs(texts: SqlTexts, runs: str, limit: int) -> str:
+    """Takes the parameters `job` and `run_id`, LIKE patterns both."""
+    return _fill(texts, "statements/list_runs", runs=runs, limit=str(limit))
+
+
+def list_failures(texts: SqlTexts, outputs: str, limit: int) -> str:
+    """Takes the parameter `run_id`."""
+    return _fill(texts, "statements/list_failures", outputs=outputs, limit=str(limit))
+
+
+def _table(name: str) -> exp.Table:
+    try:
+        return exp.to_table(name, dialect=DIALECT).copy()
+    except SqlglotError as error:
+        raise ValueError(f"{name!r} is not a table name") from error
+
+
+def _fill(texts: SqlTexts, name: str, **slots: str) -> str:
+    """A file's statement without its leading comment lines' final newline; every slot must be given, and no other."""
+    return Template(texts[name]).substitute(slots).rstrip()
+
+
+def _answered(texts: SqlTexts, rendered_sql: str, keys: Sequence[Column], outputs: str | None) -> str:
+    if outputs is None:
+        return _fill(texts, "statements/answered_none", rendered=rendered_sql)
+    return _fill(texts, "statements/answered", key=_key_struct(keys, "o"), outputs=outputs)
+
+
+def _key_struct(keys: Sequence[Column], alias: str) -> str:
+    return f"named_struct({', '.join(f'{literal(key.name)}, {alias}.{identifier(key.name)}' for key in keys)})"
+
+
+def _same_key(keys: Sequence[Column], left: str, right: str) -> str:
+    return " AND ".join(f"{left}.key.{identifier(key.name)} = {right}.key.{identifier(key.name)}" for key in keys)

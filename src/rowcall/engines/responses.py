@@ -1,0 +1,117 @@
+"""The `responses` engine: HTTP calls fanned out from Spark tasks, or made by the driver, under one limit for the run.
+
+Owns how the rows of the pending table are asked. Knows nothing of tables, recovery or reports: the runner passes what to do
+`meanwhile` (publish, show progress) and reads the journal afterwards.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+
+from rowcall.core.errors import RunError
+from rowcall.core.limits import stop_reason
+from rowcall.core.plan import RunPlan
+from rowcall.core.ports import Connect, Journal, OpenJournal, SqlSession
+from rowcall.core.records import Progress
+from rowcall.engines.worker import PROGRESS_NOTES, STOP_NOTE, Recipe, run_task
+
+POLL_SECONDS = 0.2
+INTERRUPTED = "interrupted"
+
+Meanwhile = Callable[[Progress], None]
+
+
+def recipe_of(plan: RunPlan, connect: Connect, open_journal: OpenJournal, started_ns: int) -> Recipe:
+    """The slice of a plan that travels to the tasks."""
+    endpoint, engine, calls = plan.bound.endpoint, plan.engine, plan.calls
+    return Recipe(
+        connect=connect,
+        open_journal=open_journal,
+        url=endpoint.url,
+        headers=(("x-mlflow-return-trace-id", "true"),) if endpoint.kind == "app" else (),
+        wire=endpoint.wire,
+        share=engine.split.share,
+        timeout=calls.timeout,
+        retry=calls.retry,
+        deadline_ns=started_ns + int(calls.deadline * 1e9) if calls.deadline else None,
+        flush_rows=engine.flush_rows,
+        flush_seconds=engine.flush_seconds,
+        budget=calls.budget,
+        spans=plan.spans,
+        null_prompt=plan.bound.null_prompt,
+    )
+
+
+def execute(plan: RunPlan, session: SqlSession, journal: Journal, recipe: Recipe, meanwhile: Meanwhile) -> Progress:
+    """Ask every pending row; returns when all are asked or the run stopped.
+
+    Ctrl-C once asks the tasks to stop and waits for the calls in flight, whose answers are kept; twice abandons them.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="rowcall-tasks") as background:
+        tasks = background.submit(_run_tasks, plan, session, recipe)
+        try:
+            _watch(plan, journal, tasks, meanwhile)
+        except KeyboardInterrupt:
+            request_stop(journal, INTERRUPTED)
+            _wait_or_abandon(session, journal, tasks, meanwhile)
+        except BaseException:
+            request_stop(journal, "the run failed")
+            raise
+    return _progress(journal)
+
+
+def request_stop(journal: Journal, reason: str) -> None:
+    """Ask all tasks of a run to start no more calls. They see it within a flush."""
+    journal.write_note(STOP_NOTE, json.dumps({"reason": reason}))
+
+
+def _run_tasks(plan: RunPlan, session: SqlSession, recipe: Recipe) -> None:
+    if plan.engine.fan_out == "executors":
+        session.fan_out(plan.bound.statements.fetch, plan.engine.split.tasks, partial(run_task, recipe))
+    else:
+        list(run_task(recipe, session.batches(plan.bound.statements.fetch)))
+
+
+def _watch(plan: RunPlan, journal: Journal, tasks: Future[None], meanwhile: Meanwhile) -> None:
+    """Look at the tasks until they are done; stop them all when one gave up or a limit of the run is reached."""
+    stopped = False
+    while not tasks.done():
+        progress = _progress(journal)
+        reason = progress.stop or stop_reason(progress, plan.calls.budget)
+        if reason and not stopped:
+            request_stop(journal, reason)
+            stopped = True
+        meanwhile(progress)
+        _pause(tasks)
+    tasks.result()
+
+
+def _wait_or_abandon(session: SqlSession, journal: Journal, tasks: Future[None], meanwhile: Meanwhile) -> None:
+    try:
+        while not tasks.done():
+            meanwhile(_progress(journal))
+            _pause(tasks)
+        tasks.result()
+    except KeyboardInterrupt:
+        session.interrupt()
+        raise RunError("interrupted twice: the calls in flight were abandoned; run again to go on") from None
+
+
+def _pause(tasks: Future[None]) -> None:
+    until = time.monotonic() + POLL_SECONDS
+    while not tasks.done() and time.monotonic() < until:
+        time.sleep(POLL_SECONDS / 4)
+
+
+def _progress(journal: Journal) -> Progress:
+    notes = journal.notes(PROGRESS_NOTES).values()
+    total = sum((Progress(**json.loads(note)) for note in notes), Progress())
+    stop = journal.notes(STOP_NOTE).get(STOP_NOTE)
+    reason = json.loads(stop)["reason"] if stop else total.stop
+    return Progress(**{**_fields(total), "stop": reason})
+
+
+def _fields(progress: Progress) -> dict[str, int | str]:
+    return {name: getattr(progress, name) for name in Progress.__slots__}

@@ -1,0 +1,294 @@
+"""The loop inside one task: rows in, finished calls into the journal, never more than its share in flight.
+
+`share` slots pull from one stream of rows. Each slot asks its row to the end, waits included, before it takes the next: a
+sliding window with no barrier, and a limit that cannot be exceeded. A flusher makes finished answers durable every
+`flush_rows` rows or `flush_seconds`, and leaves the task's progress as a note in the journal, where it also looks for a
+request to stop.
+
+A hash in the journal is not asked again, so a retried or speculative task asks only what is missing. No row raises: what goes
+wrong with one is its outcome. Only the journal's own failure (a full disk) ends the task with an error.
+"""
+
+import asyncio
+import json
+import random
+import secrets
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from rowcall.core.endpoints import Wire, build_body
+from rowcall.core.errors import RunError
+from rowcall.core.limits import Budget, all_alike
+from rowcall.core.outcome import read_reply, request_id_of, stops_run
+from rowcall.core.ports import Batches, Connect, EndpointClient, Journal, OpenJournal
+from rowcall.core.records import (
+    Attempt,
+    Call,
+    CallError,
+    ErrorKind,
+    HttpReply,
+    HttpRequest,
+    Outcome,
+    Progress,
+    Reply,
+)
+from rowcall.core.retry import Again, RetryPolicy, decide
+from rowcall.core.segments import Finished, segment
+from rowcall.core.spans import SpanContext, call_spans, traceparent
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+STOP_NOTE = "stop"
+PROGRESS_NOTES = "progress-"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything a task needs, picklable and without secrets. Times are in seconds, `deadline_ns` is Unix time."""
+
+    connect: Connect
+    open_journal: OpenJournal
+    url: str
+    headers: tuple[tuple[str, str], ...]
+    wire: Wire
+    share: int
+    timeout: float
+    retry: RetryPolicy
+    deadline_ns: int | None
+    flush_rows: int
+    flush_seconds: float
+    budget: Budget
+    spans: SpanContext
+    null_prompt: str
+
+
+def run_task(recipe: Recipe, batches: Batches) -> Iterator["pa.RecordBatch"]:
+    """Ask every row of the batches (request_hash, request, keys); yields one report, the task's last progress as JSON."""
+    import pyarrow as pa
+
+    progress = asyncio.run(_Task(recipe).run(batches))
+    yield pa.RecordBatch.from_pydict({"report": [json.dumps(asdict(progress))]})
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    request_hash: str
+    request: str | None
+    keys: Any
+
+
+class _Rows:
+    """Rows of the batches, one at a time, to whoever asks next."""
+
+    def __init__(self, batches: Batches, known: set[str]) -> None:
+        self._batches = iter(batches)
+        self._known = known
+        self._lock = asyncio.Lock()
+        self._rows: Iterator[_Row] = iter(())
+
+    async def next(self) -> _Row | None:
+        while True:
+            row = next(self._rows, None)
+            if row is not None:
+                return row
+            async with self._lock:
+                row = next(self._rows, None)
+                if row is not None:
+                    return row
+                batch = await asyncio.to_thread(next, self._batches, None)
+                if batch is None:
+                    return None
+                self._rows = self._of(batch)
+
+    def _of(self, batch: "pa.RecordBatch") -> Iterator[_Row]:
+        keys = batch.column("keys")
+        hashes, requests = batch.column("request_hash").to_pylist(), batch.column("request").to_pylist()
+        for index, (request_hash, request) in enumerate(zip(hashes, requests, strict=True)):
+            if request_hash not in self._known:
+                yield _Row(request_hash, request, keys.slice(index, 1))
+
+
+class _Task:
+    """One task's state: what is finished and not yet durable, what is in flight, whether to stop."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.name = secrets.token_hex(6)
+        self.journal: Journal = recipe.open_journal()
+        self.finished: list[Finished] = []
+        self.full = asyncio.Event()
+        self.stopping = asyncio.Event()
+        self.stop_reason = ""
+        self.counts: Counter[str] = Counter()
+        self.errors: Counter[ErrorKind] = Counter()
+
+    async def run(self, batches: Batches) -> Progress:
+        rows = _Rows(batches, await asyncio.to_thread(self.journal.answered_hashes))
+        async with self.recipe.connect() as client:
+            flusher = asyncio.create_task(self._flush_now_and_then())
+            slots = [asyncio.create_task(self._slot(rows, client)) for _ in range(self.recipe.share)]
+            working = asyncio.gather(*slots)
+            await asyncio.wait({flusher, working}, return_when=asyncio.FIRST_COMPLETED)
+            if flusher.done():
+                working.cancel()
+                flusher.result()
+            flusher.cancel()
+            await asyncio.gather(flusher, working, return_exceptions=True)
+        await self._flush()
+        return self.progress()
+
+    def progress(self) -> Progress:
+        counts = self.counts
+        return Progress(
+            asked=counts["asked"],
+            ok=counts["ok"],
+            failed=counts["asked"] - counts["ok"],
+            in_flight=counts["in_flight"],
+            retries=counts["retries"],
+            input_tokens=counts["input_tokens"],
+            output_tokens=counts["output_tokens"],
+            stop=self.stop_reason,
+        )
+
+    async def _slot(self, rows: _Rows, client: EndpointClient) -> None:
+        while not self._over():
+            row = await rows.next()
+            if row is None:
+                return
+            call = await self._ask_safely(row, client)
+            if call is not None:
+                self._finish(row, call)
+
+    async def _ask_safely(self, row: _Row, client: EndpointClient) -> Call | None:
+        """An error of ours with one row is that row's outcome, not the end of thousands of paid ones."""
+        try:
+            return await self._ask(row, client)
+        except Exception as error:
+            return _unasked(row, ErrorKind.INTERNAL, f"{type(error).__name__}: {error}")
+
+    async def _ask(self, row: _Row, client: EndpointClient) -> Call | None:
+        """Ask one row to the end; None if the run stopped before there was a last reply."""
+        if row.request is None:
+            return _unasked(row, ErrorKind.NULL_PROMPT, self.recipe.null_prompt)
+        trace_id, body = secrets.token_hex(16), _body(row.request, self.recipe.wire)
+        attempts: list[Attempt] = []
+        started, waited = time.time_ns(), 0.0
+        while not self._over():
+            reply, attempt = await self._attempt(client, body, trace_id, len(attempts) + 1, waited)
+            attempts.append(attempt)
+            decision = decide(reply, attempts, self.recipe.retry, random.random())  # noqa: S311 (spreads retries, guards nothing)
+            if not isinstance(decision, Again):
+                return Call(row.request_hash, reply, tuple(attempts), trace_id, started, attempt.ended_ns)
+            self.counts["retries"] += 1
+            waited = decision.after_seconds
+            await self._pause(waited)
+        return None
+
+    async def _attempt(
+        self, client: EndpointClient, body: bytes, trace_id: str, number: int, waited: float
+    ) -> tuple[Reply, Attempt]:
+        recipe = self.recipe
+        headers = {**dict(recipe.headers), "traceparent": traceparent(trace_id, number)}
+        self.counts["in_flight"] += 1
+        started = time.time_ns()
+        try:
+            got = await client.send(HttpRequest(recipe.url, body, headers, recipe.timeout))
+        finally:
+            self.counts["in_flight"] -= 1
+        ended = time.time_ns()
+        reply = read_reply(got, recipe.wire, ended)
+        answered = isinstance(got, HttpReply)
+        return reply, Attempt(
+            number=number,
+            started_ns=started,
+            ended_ns=ended,
+            waited=waited,
+            first_byte_ns=got.first_byte_ns if answered else None,
+            status=got.status if answered else None,
+            error=reply.error,
+            retry_after=reply.retry_after,
+            request_id=request_id_of(got.headers) if answered else None,
+        )
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but no longer than the run goes on."""
+        try:
+            await asyncio.wait_for(self.stopping.wait(), seconds)
+        except TimeoutError:
+            return
+
+    def _finish(self, row: _Row, call: Call) -> None:
+        reply, usage, counts = call.reply, call.reply.usage, self.counts
+        spans = call_spans(call, row.request or "", self.recipe.spans) if call.attempts else []
+        tokens = usage.input_tokens or 0, usage.output_tokens or 0
+        cost = float(self.recipe.budget.cost(*tokens)) if self.recipe.budget.currency and any(tokens) else None
+        self.finished.append(Finished(call, spans, cost, row.keys))
+        counts["asked"] += 1
+        counts["ok"] += reply.outcome is Outcome.OK
+        counts["input_tokens"] += tokens[0]
+        counts["output_tokens"] += tokens[1]
+        if reply.error is not None:
+            self.errors[reply.error.kind] += 1
+            self._stop_if_hopeless(reply.error)
+        if len(self.finished) >= self.recipe.flush_rows:
+            self.full.set()
+
+    def _stop_if_hopeless(self, error: CallError) -> None:
+        status = f" (HTTP {error.status})" if error.status else ""
+        if stops_run(error.kind):
+            self._stop(f"{error.kind.value}{status}: {error.message}")
+        elif all_alike(self.counts["ok"], self.errors) is not None:
+            self._stop(f"every row so far failed alike, {error.kind.value}{status}: {error.message}")
+
+    def _stop(self, reason: str) -> None:
+        if not self.stopping.is_set():
+            self.stop_reason = reason
+            self.stopping.set()
+            self.full.set()
+
+    def _over(self) -> bool:
+        deadline = self.recipe.deadline_ns
+        if deadline is not None and time.time_ns() >= deadline:
+            self._stop("limits.deadline has passed")
+        return self.stopping.is_set()
+
+    async def _flush_now_and_then(self) -> None:
+        while True:
+            try:
+                await asyncio.wait_for(self.full.wait(), self.recipe.flush_seconds)
+            except TimeoutError:
+                pass
+            self.full.clear()
+            await self._flush()
+            await self._look_for_stop()
+
+    async def _flush(self) -> None:
+        """Make what is finished durable, then say so."""
+        finished, self.finished = self.finished, []
+        try:
+            if finished:
+                table = segment(finished)
+                await asyncio.to_thread(self.journal.write_segment, self.name, table)
+            note = json.dumps(asdict(self.progress()))
+            await asyncio.to_thread(self.journal.write_note, f"{PROGRESS_NOTES}{self.name}", note)
+        except OSError as error:
+            raise RunError(f"the journal cannot be written, {len(finished)} answers are lost: {error}") from error
+
+    async def _look_for_stop(self) -> None:
+        notes = await asyncio.to_thread(self.journal.notes, STOP_NOTE)
+        if notes:
+            self._stop(json.loads(notes[STOP_NOTE])["reason"])
+
+
+def _unasked(row: _Row, kind: ErrorKind, message: str) -> Call:
+    now = time.time_ns()
+    reply = Reply(Outcome.ERROR, error=CallError(kind, message))
+    return Call(row.request_hash, reply, (), secrets.token_hex(16), now, now)
+
+
+def _body(request: str, wire: Wire) -> bytes:
+    return json.dumps(build_body(json.loads(request), wire), ensure_ascii=False).encode("utf-8", "replace")

@@ -1,0 +1,76 @@
+"""The agents of the sandbox: a name and a function from question to answer. Each is a serving endpoint and an app."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from rowcall.sandbox import structured, text_insight
+from rowcall.sandbox.text_insight import Insight
+from rowcall.sandbox.upstream import forward_to
+from rowcall.sandbox.wire import Answer, PassedOn, Question
+
+TASK = "agent/v1/responses"
+
+# One thread: the work is pure Python and gains nothing from more, and YAKE keeps state in its extractor.
+_worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="text-insight")
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """An agent. `warm_up` is called when a client looks the agent up, so that loading is done before the first question."""
+
+    name: str
+    description: str
+    answer: Callable[[Question], Awaitable[Answer | PassedOn]]
+    warm_up: Callable[[], object] | None = None
+
+
+def make_agents(upstream: str | None) -> Mapping[str, Agent]:
+    """The agents by name; `upstream` is the URL of an OpenAI-compatible server, asked by an agent of that name."""
+    agents = [
+        Agent(
+            "text-insight",
+            "Sentiment, readability, keywords and summary of a text",
+            _insight,
+            _warm_up_insight,
+        ),
+        Agent("echo", "Says the last user message again", _echo),
+    ]
+    if upstream is not None:
+        agents.append(Agent("upstream", f"Passes questions on to {upstream}", forward_to(upstream)))
+    return {agent.name: agent for agent in agents}
+
+
+async def _echo(question: Question) -> Answer:
+    given = question.body.get("custom_inputs")
+    return Answer(question.text, custom_outputs={} if given is None else {"custom_inputs": given})
+
+
+async def _insight(question: Question) -> Answer:
+    return await asyncio.get_running_loop().run_in_executor(_worker, _describe, question)
+
+
+def _warm_up_insight() -> None:
+    _worker.submit(text_insight.warm_up)
+
+
+def _describe(question: Question) -> Answer:
+    insight = text_insight.analyse(question.text)
+    if question.schema is None:
+        text = in_one_line(insight)
+    else:
+        text = json.dumps(structured.fit_schema(insight, question.schema), ensure_ascii=False)
+    figures = {"score": insight.score, "reading_ease": insight.reading_ease, "words": insight.words}
+    return Answer(text, insight.steps, figures)
+
+
+def in_one_line(insight: Insight) -> str:
+    """`positive · plain English (62) · keywords: queue, coffee — The queue was long but the coffee was worth it.`"""
+    if insight.reading_ease is None:
+        return f"{insight.sentiment} · {insight.level}"
+    parts = [insight.sentiment, f"{insight.level} ({insight.reading_ease:.0f})"]
+    if insight.keywords:
+        parts.append(f"keywords: {', '.join(insight.keywords)}")
+    return f"{' · '.join(parts)} — {insight.summary}"

@@ -1,0 +1,70 @@
+"""The sandbox's own controls, for tests and demos: set how an agent behaves, read what happened. Not Databricks'; no token.
+
+PUT    /sandbox/behaviour/{agent}    a behaviour (see `behaviour`); replaces the earlier one
+GET    /sandbox/figures              {agent: figures} (see `figures`)
+DELETE /sandbox/figures              start counting anew; forgets recorded requests
+GET    /sandbox/requests/{agent}     the last 1,000 requests: [{"path", "headers", "body"}]
+"""
+
+import json
+from functools import partial
+
+from aiohttp import web
+
+from rowcall.core.loose import parse_json
+from rowcall.sandbox.behaviour import read_behaviour
+from rowcall.sandbox.figures import Figures
+from rowcall.sandbox.state import Hosted, Sandbox
+
+
+def routes(sandbox: Sandbox) -> list[web.RouteDef]:
+    return [
+        web.put("/sandbox/behaviour/{agent}", partial(_behave, sandbox)),
+        web.get("/sandbox/figures", partial(_figures, sandbox)),
+        web.delete("/sandbox/figures", partial(_reset, sandbox)),
+        web.get("/sandbox/requests/{agent}", partial(_requests, sandbox)),
+    ]
+
+
+async def _behave(sandbox: Sandbox, request: web.Request) -> web.Response:
+    hosted = _hosted(sandbox, request)
+    try:
+        hosted.behaviour = read_behaviour(json.loads(await request.read()))
+    except ValueError as mistake:
+        raise _refused(web.HTTPBadRequest, str(mistake)) from mistake
+    return web.json_response({})
+
+
+async def _figures(sandbox: Sandbox, _: web.Request) -> web.Response:
+    return web.json_response({name: hosted.figures.as_json() for name, hosted in sandbox.hosted.items()})
+
+
+async def _reset(sandbox: Sandbox, _: web.Request) -> web.Response:
+    for hosted in sandbox.hosted.values():
+        hosted.figures = Figures()
+        hosted.requests.clear()
+    return web.json_response({})
+
+
+async def _requests(sandbox: Sandbox, request: web.Request) -> web.Response:
+    return web.json_response(
+        [
+            {
+                "path": one.path,
+                "headers": dict(one.headers),
+                "body": None if one.body is None else parse_json(one.body),
+            }
+            for one in _hosted(sandbox, request).requests
+        ]
+    )
+
+
+def _hosted(sandbox: Sandbox, request: web.Request) -> Hosted:
+    name = request.match_info["agent"]
+    if name not in sandbox.hosted:
+        raise _refused(web.HTTPNotFound, f"no agent {name}; there are {', '.join(sandbox.hosted)}")
+    return sandbox.hosted[name]
+
+
+def _refused(kind: type[web.HTTPError], message: str) -> web.HTTPError:
+    return kind(text=json.dumps({"error": message}), content_type="application/json")

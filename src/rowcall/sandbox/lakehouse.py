@@ -1,0 +1,100 @@
+"""The embedded lakehouse: Sail (Spark Connect in Rust) in this process, tables as Delta folders that outlive it.
+
+    <folder>/<catalog>/<schema>/<table>/_delta_log/…
+
+Sail's catalog lives in memory and forgets its tables with the process, so they are registered again from the folders. UDFs
+run as threads of this process.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from rowcall.core.errors import SetupError
+from rowcall.core.sql import bare_name, identifier, literal
+
+KIND = "embedded lakehouse"
+DEFAULT_CATALOG = "main"
+
+
+class Lakehouse:
+    """A running lakehouse over one folder. `spark` is a Spark Connect session."""
+
+    def __init__(self, folder: Path, server: Any, spark: Any) -> None:
+        self.folder = folder
+        self.spark = spark
+        self._server = server
+
+    def create_schema(self, name: str) -> str:
+        """The statement that makes a schema whose tables are folders; `name` is quoted."""
+        path = self.folder.joinpath(*_parts(name, 2))
+        path.mkdir(parents=True, exist_ok=True)
+        return f"CREATE SCHEMA IF NOT EXISTS {name} LOCATION {literal(str(path))}"
+
+    def forget(self, table: str) -> None:
+        """Remove a dropped table's files, as a managed table's are; Sail leaves them."""
+        shutil.rmtree(self.folder.joinpath(*_parts(table, 3)), ignore_errors=True)
+
+    def stop(self) -> None:
+        self.spark.stop()
+        self._server.stop()
+
+
+def open_lakehouse(folder: Path, catalogs: Sequence[str] = ()) -> Lakehouse:
+    """Start Sail over a folder. `catalogs` are those a job names; the ones in the folder are always there."""
+    if find_spec("pysail") is None or find_spec("pyspark") is None:
+        raise SetupError("the embedded lakehouse needs the extra `local`: pip install 'rowcall[local]'")
+    from pysail.spark import SparkConnectServer
+    from pyspark.sql import SparkSession
+
+    folder = folder.absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    names = sorted({DEFAULT_CATALOG, *catalogs, *(path.name for path in folder.iterdir() if path.is_dir())})
+    with _environment(_settings(names)):
+        server = SparkConnectServer("127.0.0.1", 0)
+        server.start(background=True)
+    _, port = server.listening_address
+    lakehouse = Lakehouse(folder, server, SparkSession.builder.remote(f"sc://127.0.0.1:{port}").create())
+    for statement in _registrations(lakehouse):
+        lakehouse.spark.sql(statement)
+    return lakehouse
+
+
+def _settings(catalogs: Sequence[str]) -> dict[str, str]:
+    listed = ", ".join(f'{{name="{name}", type="memory", initial_database=["default"]}}' for name in catalogs)
+    return {
+        "SAIL_CATALOG__LIST": f"[{listed}]",
+        "SAIL_CATALOG__DEFAULT_CATALOG": DEFAULT_CATALOG,
+        "RUST_LOG": os.environ.get("RUST_LOG", "error"),
+    }
+
+
+@contextmanager
+def _environment(settings: dict[str, str]) -> Iterator[None]:
+    """Sail reads its configuration from the environment when it starts, and only then."""
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None) if value is None else os.environ.__setitem__(name, value)
+
+
+def _registrations(lakehouse: Lakehouse) -> Iterator[str]:
+    for schema in sorted(lakehouse.folder.glob("*/*/")):
+        schema_name = ".".join(identifier(part) for part in schema.relative_to(lakehouse.folder).parts)
+        yield lakehouse.create_schema(schema_name)
+        for log in sorted(schema.glob("*/_delta_log")):
+            table = log.parent
+            yield f"CREATE TABLE IF NOT EXISTS {schema_name}.{identifier(table.name)} USING delta LOCATION {literal(str(table))}"
+
+
+def _parts(name: str, count: int) -> list[str]:
+    """The parts of a quoted name, the default catalog and schema filled in."""
+    parts = bare_name(name).split(".")
+    return [DEFAULT_CATALOG, "default"][: count - len(parts)] + parts

@@ -1,0 +1,47 @@
+"""What one running sandbox holds: its folder, its address, its logins and the agents it hosts."""
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rowcall.sandbox.agents import Agent, make_agents
+from rowcall.sandbox.behaviour import Behaviour
+from rowcall.sandbox.figures import Figures
+from rowcall.sandbox.oauth import Logins
+
+MOST_REQUESTS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A request as it came, without its Authorization. Bodies above 64 KB are not kept."""
+
+    path: str
+    headers: Mapping[str, str]
+    body: bytes | None
+
+
+@dataclass(slots=True)
+class Hosted:
+    """An agent with how it behaves, what it did and what it was last asked."""
+
+    agent: Agent
+    behaviour: Behaviour = field(default_factory=Behaviour)
+    figures: Figures = field(default_factory=Figures)
+    requests: deque[Recorded] = field(default_factory=lambda: deque[Recorded](maxlen=MOST_REQUESTS))
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """A sandbox that listens at `host` (`http://127.0.0.1:PORT`) and keeps its files under `home`."""
+
+    home: Path
+    host: str
+    logins: Logins
+    hosted: Mapping[str, Hosted]
+
+
+def make_sandbox(home: Path, host: str, upstream: str | None = None, token_ttl: float = 3600.0) -> Sandbox:
+    agents = make_agents(upstream)
+    return Sandbox(home, host, Logins(token_ttl), {name: Hosted(agent) for name, agent in agents.items()})

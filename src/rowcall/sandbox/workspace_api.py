@@ -1,0 +1,104 @@
+"""Lookups of the workspace's API: serving endpoints, apps, who is asking. Unknown addresses get the platform's own refusal."""
+
+from functools import partial
+
+from aiohttp import web
+
+from rowcall.sandbox.agents import TASK
+from rowcall.sandbox.error_replies import platform_error
+from rowcall.sandbox.oauth import signed_in
+from rowcall.sandbox.state import Hosted, Sandbox
+
+_CREATOR = "sandbox@localhost"
+_CREATED_MS = 1_760_000_000_000
+
+
+def routes(sandbox: Sandbox) -> list[web.RouteDef]:
+    lookups = {
+        "/api/2.0/serving-endpoints": _endpoints,
+        "/api/2.0/serving-endpoints/{name}": _endpoint,
+        "/api/2.0/apps": _apps,
+        "/api/2.0/apps/{name}": _app,
+        "/api/2.0/preview/scim/v2/Me": _me,
+    }
+    known = [
+        web.get(path, signed_in(sandbox.logins, partial(look, sandbox))) for path, look in lookups.items()
+    ]
+    return [*known, web.route("*", "/api/{path:.*}", signed_in(sandbox.logins, _unknown))]
+
+
+async def _endpoints(sandbox: Sandbox, _: web.Request) -> web.Response:
+    return web.json_response({"endpoints": [_as_endpoint(hosted) for hosted in sandbox.hosted.values()]})
+
+
+async def _endpoint(sandbox: Sandbox, request: web.Request) -> web.Response:
+    name = request.match_info["name"]
+    hosted = _wanted(sandbox, name)
+    if hosted is None:
+        return platform_error(404, f"Endpoint with name '{name}' does not exist.")
+    return web.json_response(_as_endpoint(hosted))
+
+
+async def _apps(sandbox: Sandbox, _: web.Request) -> web.Response:
+    return web.json_response({"apps": [_as_app(sandbox, hosted) for hosted in sandbox.hosted.values()]})
+
+
+async def _app(sandbox: Sandbox, request: web.Request) -> web.Response:
+    name = request.match_info["name"]
+    hosted = _wanted(sandbox, name)
+    if hosted is None:
+        return platform_error(404, f"App with name {name} does not exist or is deleted.")
+    return web.json_response(_as_app(sandbox, hosted))
+
+
+async def _me(sandbox: Sandbox, _: web.Request) -> web.Response:
+    me = {
+        "id": "1",
+        "userName": sandbox.logins.client_id,
+        "displayName": "Sandbox",
+        "active": True,
+        "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
+    }
+    return web.json_response(me, headers={"X-Databricks-Org-Id": "1"})
+
+
+async def _unknown(request: web.Request) -> web.Response:
+    return platform_error(404, f"No API found for '{request.method} {request.path}'", "ENDPOINT_NOT_FOUND")
+
+
+def _wanted(sandbox: Sandbox, name: str) -> Hosted | None:
+    """The agent of a name, warming up: who looks an agent up is about to ask it."""
+    hosted = sandbox.hosted.get(name)
+    if hosted is not None and hosted.agent.warm_up is not None:
+        hosted.agent.warm_up()
+    return hosted
+
+
+def _as_endpoint(hosted: Hosted) -> dict[str, object]:
+    name = hosted.agent.name
+    entity = {"name": f"{name}-1", "entity_name": f"main.sandbox.{name}", "entity_version": "1"}
+    return {
+        "id": f"endpoint-{name}",
+        "name": name,
+        "task": TASK,
+        "description": hosted.agent.description,
+        "state": {"ready": "READY", "config_update": "NOT_UPDATING"},
+        "config": {"served_entities": [entity], "config_version": 1},
+        "creator": _CREATOR,
+        "creation_timestamp": _CREATED_MS,
+        "last_updated_timestamp": _CREATED_MS,
+        "permission_level": "CAN_QUERY",
+    }
+
+
+def _as_app(sandbox: Sandbox, hosted: Hosted) -> dict[str, object]:
+    name = hosted.agent.name
+    return {
+        "id": f"app-{name}",
+        "name": name,
+        "description": hosted.agent.description,
+        "url": f"{sandbox.host}/apps/{name}",
+        "app_status": {"state": "RUNNING", "message": "App is running"},
+        "compute_status": {"state": "ACTIVE", "message": "App compute is running"},
+        "creator": _CREATOR,
+    }

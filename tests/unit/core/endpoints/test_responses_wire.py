@@ -1,0 +1,263 @@
+"""The Responses API: bodies, and recorded replies (tests/golden/replies) read to values."""
+
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+
+from rowcall.core.answer import parse_answer_schema
+from rowcall.core.endpoints import Wire, build_body, read_body
+from rowcall.core.records import CallError, ErrorKind, Outcome, Reply, Usage
+
+REPLIES = Path(__file__).parents[3] / "golden" / "replies"
+WIRE = Wire("responses", None)
+ASK = {"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "hi"}]}
+
+
+def read(name: str) -> Reply:
+    return read_body((REPLIES / name).read_bytes(), "application/json", WIRE)
+
+
+def read_json(value: object) -> Reply:
+    return read_body(json.dumps(value).encode(), "application/json", WIRE)
+
+
+def message(*parts: object) -> dict[str, object]:
+    return {"output": [{"type": "message", "role": "assistant", "content": list(parts)}]}
+
+
+def test_the_smallest_body_holds_only_the_input() -> None:
+    assert build_body(ASK, WIRE) == {"input": ASK["messages"]}
+
+
+def test_a_full_body() -> None:
+    schema = parse_answer_schema({"score": "double"})
+    request = {
+        **ASK,
+        "parameters": {"temperature": 0.2, "text": {"verbosity": "low"}},
+        "custom_inputs": {"id": 5},
+        "databricks_options": {"return_trace": True},
+    }
+    assert build_body(request, Wire("responses", "apps/x", stream=True, answer=schema)) == {
+        "model": "apps/x",
+        "input": ASK["messages"],
+        "temperature": 0.2,
+        "custom_inputs": {"id": 5},
+        "databricks_options": {"return_trace": True},
+        "stream": True,
+        "text": {
+            "verbosity": "low",
+            "format": {
+                "type": "json_schema",
+                "name": "answer",
+                "strict": True,
+                "schema": {
+                    "type": "object",
+                    "properties": {"score": {"type": "number"}},
+                    "required": ["score"],
+                    "additionalProperties": False,
+                },
+            },
+        },
+    }
+
+
+def test_parameters_replace_neither_model_nor_input_nor_streaming() -> None:
+    request = {**ASK, "parameters": {"model": "other", "input": "x", "stream": True, "top_p": 1}}
+    assert build_body(request, Wire("responses", "mine")) == {
+        "model": "mine",
+        "input": ASK["messages"],
+        "top_p": 1,
+    }
+    assert build_body(request, WIRE) == {"input": ASK["messages"], "top_p": 1}
+
+
+def test_empty_optional_parts_are_left_out() -> None:
+    request = {**ASK, "parameters": {}, "custom_inputs": {}, "databricks_options": {}}
+    assert build_body(request, WIRE) == {"input": ASK["messages"]}
+
+
+def test_an_open_map_cannot_be_enforced_strictly() -> None:
+    body = build_body(ASK, Wire("responses", None, answer=parse_answer_schema({"m": "map<string,int>"})))
+    assert body["text"]["format"]["strict"] is False  # type: ignore[index]
+
+
+def test_a_wire_travels_to_executors() -> None:
+    wire = Wire(
+        "responses", "m", stream=True, answer=parse_answer_schema({"s": ["a", "b"], "t": "struct<x: int>"})
+    )
+    assert pickle.loads(pickle.dumps(wire)) == wire
+
+
+def test_an_app_with_tools_answers_with_all_its_messages() -> None:
+    assert read("app_tools.json") == Reply(
+        Outcome.OK,
+        text="Let me look. It was shipped on Monday.",
+        usage=Usage(120, 64, 30, 12, 150),
+        trace_id="tr-0f245b278a3d3272ae62711525d88de4",
+    )
+
+
+def test_a_serving_agent_returns_its_trace() -> None:
+    reply = read("serving_trace.json")
+    assert (reply.outcome, reply.text, reply.model, reply.response_id, reply.trace_id) == (
+        Outcome.OK,
+        "positive",
+        "review-agent",
+        "resp_1",
+        "tr-aa11",
+    )
+    assert reply.custom_outputs == '{"id":5,"note":"für später"}'
+    trace = json.loads(reply.trace or "")
+    assert trace["data"]["spans"][0]["start_time_unix_nano"] == 1795387458314960521
+    assert reply.usage == Usage()
+
+
+@pytest.mark.parametrize(
+    ("name", "outcome", "text", "finish_reason"),
+    [
+        ("openai_incomplete.json", Outcome.TRUNCATED, "The first half of", "max_output_tokens"),
+        ("openai_incomplete_reasoning.json", Outcome.TRUNCATED, None, "max_output_tokens"),
+        ("openai_content_filter.json", Outcome.REFUSED, None, "content_filter"),
+        ("openai_refusal.json", Outcome.REFUSED, "I can't help with that.", "completed"),
+        ("app_empty.json", Outcome.EMPTY, None, None),
+    ],
+)
+def test_replies_that_are_no_error_and_no_answer(
+    name: str, outcome: Outcome, text: str | None, finish_reason: str | None
+) -> None:
+    reply = read(name)
+    assert (reply.outcome, reply.text, reply.finish_reason, reply.error) == (
+        outcome,
+        text,
+        finish_reason,
+        None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        (
+            "openai_failed.json",
+            CallError(ErrorKind.AGENT_ERROR, "The model produced an invalid tool call.", code="server_error"),
+        ),
+        ("app_error_string.json", CallError(ErrorKind.AGENT_ERROR, "ValueError: no such order")),
+        (
+            "serving_databricks_error.json",
+            CallError(ErrorKind.AGENT_ERROR, "the tool failed", code="BAD_REQUEST"),
+        ),
+        (
+            "platform_error_200.json",
+            CallError(ErrorKind.AGENT_ERROR, "the model container stopped", code="INTERNAL_ERROR"),
+        ),
+        (
+            "background.json",
+            CallError(
+                ErrorKind.BAD_REQUEST,
+                "the endpoint answers in the background; leave out the parameter background",
+            ),
+        ),
+    ],
+)
+def test_errors_inside_a_reply_with_status_200(name: str, error: CallError) -> None:
+    reply = read(name)
+    assert (reply.outcome, reply.text, reply.error) == (Outcome.ERROR, None, error)
+
+
+def test_a_failed_response_keeps_what_it_cost() -> None:
+    assert read("openai_failed.json").usage == Usage(input_tokens=10, output_tokens=3, total_tokens=13)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"", "the reply is not a JSON object: it is empty"),
+        (b"\xff\xfe\x00garbage", "the reply is not a JSON object: �� garbage"),
+        (b'["a"]', 'the reply is not a JSON object: ["a"]'),
+        (b"null", "the reply is not a JSON object: null"),
+        ((REPLIES / "login_page.html").read_bytes(), "the reply is not a JSON object: Sign in to continue"),
+        (b'{"output": "hi"}', 'the reply has no output list: {"output": "hi"}'),
+        (
+            b'{"output": {}, "t": "Bearer abc.def"}',
+            'the reply has no output list: {"output": {}, "t": "Bearer [redacted]"}',
+        ),
+    ],
+)
+def test_what_is_no_reply_is_a_bad_reply(body: bytes, message: str) -> None:
+    reply = read_body(body, "application/json", WIRE)
+    assert reply == Reply(Outcome.ERROR, error=CallError(ErrorKind.BAD_REPLY, message))
+
+
+def test_a_long_page_is_excerpted() -> None:
+    reply = read_body(b"x" * 100_000, "text/plain", WIRE)
+    assert reply.error is not None
+    assert len(reply.error.message) < 260
+
+
+def test_a_chat_completion_is_no_response() -> None:
+    reply = read("no_output.json")
+    assert reply.error is not None
+    assert reply.error.kind is ErrorKind.BAD_REPLY
+    assert reply.error.message.startswith("the reply has no output list")
+
+
+def test_wrong_types_everywhere_are_overlooked() -> None:
+    assert read("broken_types.json") == Reply(Outcome.OK, text="kept", custom_outputs='[1,{"x":null}]')
+
+
+def test_an_answer_cut_inside_an_emoji_can_be_stored() -> None:
+    reply = read_body(b'{"output": [{"content": [{"type": "output_text", "text": "ok \\ud83d"}]}]}', "", WIRE)
+    assert reply.text == "ok �"
+
+
+def test_an_echo_of_the_question_is_no_answer() -> None:
+    reply = read_json({"output": [{"type": "message", "role": "user", "content": "why?"}]})
+    assert reply.outcome is Outcome.EMPTY
+
+
+def test_text_beside_a_refusal_is_kept() -> None:
+    said = {"type": "output_text", "text": "Well."}
+    reply = read_json(message(said, {"type": "refusal", "refusal": "No."}))
+    assert (reply.outcome, reply.text) == (Outcome.REFUSED, "Well.")
+
+
+@pytest.mark.parametrize("status", ["failed", "cancelled"])
+def test_a_failure_without_words_is_named_by_its_status(status: str) -> None:
+    reply = read_json({"status": status, "output": []})
+    assert reply.error == CallError(ErrorKind.AGENT_ERROR, f"the response has status {status}")
+
+
+def test_a_text_in_spite_of_a_status_in_progress_is_an_answer() -> None:
+    reply = read_json({"status": "in_progress", **message({"type": "output_text", "text": "done"})})
+    assert (reply.outcome, reply.text) == (Outcome.OK, "done")
+
+
+def test_the_usage_of_a_chat_model_is_understood() -> None:
+    usage = {
+        "prompt_tokens": 4,
+        "completion_tokens": 5,
+        "total_tokens": 9,
+        "prompt_tokens_details": {"cached_tokens": 1},
+    }
+    assert read_json({"output": [], "usage": usage}).usage == Usage(4, 1, 5, None, 9)
+
+
+@pytest.mark.parametrize("error", [None, "", {}, False, 0])
+def test_no_error_is_no_error(error: object) -> None:
+    reply = read_json({"error": error, **message({"type": "output_text", "text": "hi"})})
+    assert (reply.outcome, reply.text) == (Outcome.OK, "hi")
+
+
+def test_an_mlflow_2_trace_has_its_id_elsewhere() -> None:
+    trace = {"info": {"request_id": "tr-old"}, "data": {}}
+    assert read_json({"output": [], "databricks_output": {"trace": trace}}).trace_id == "tr-old"
+
+
+def test_the_trace_id_in_the_metadata_comes_first() -> None:
+    trace = {"info": {"trace_id": "inner"}}
+    reply = read_json(
+        {"output": [], "metadata": {"trace_id": "outer"}, "databricks_output": {"trace": trace}}
+    )
+    assert reply.trace_id == "outer"

@@ -1,0 +1,186 @@
+"""Streams: recorded ones (tests/golden/replies/*.sse), and every way they can break."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rowcall.core.endpoints import Wire, read_body
+from rowcall.core.endpoints.sse import assemble
+from rowcall.core.records import CallError, ErrorKind, Outcome, Reply, Usage
+
+REPLIES = Path(__file__).parents[3] / "golden" / "replies"
+WIRE = Wire("responses", None, stream=True)
+CUT = CallError(ErrorKind.BAD_REPLY, "the stream was cut")
+
+
+def read(name: str) -> Reply:
+    return read_body((REPLIES / name).read_bytes(), "text/event-stream; charset=utf-8", WIRE)
+
+
+def stream(*events: object) -> bytes:
+    return "".join(f"data: {json.dumps(event)}\n\n" for event in events).encode()
+
+
+def item(text: str) -> dict[str, object]:
+    content = [{"type": "output_text", "text": text}]
+    return {
+        "type": "response.output_item.done",
+        "item": {"type": "message", "role": "assistant", "content": content},
+    }
+
+
+DONE = b"data: [DONE]\n\n"
+
+
+def test_an_apps_stream_is_its_finished_items() -> None:
+    assert read("app_stream.sse") == Reply(
+        Outcome.OK, text="It was shipped.", custom_outputs='{"id":5}', trace_id="tr-beef"
+    )
+
+
+def test_a_stream_of_deltas_only() -> None:
+    assert read("app_stream_deltas.sse") == Reply(Outcome.OK, text="only deltas")
+
+
+def test_deltas_beside_tool_items_only() -> None:
+    call = {"type": "response.output_item.done", "item": {"type": "function_call", "name": "f"}}
+    body = stream(call, {"type": "response.output_text.delta", "delta": "said"}) + DONE
+    assert read_body(body, "text/event-stream", WIRE).text == "said"
+
+
+def test_a_completed_stream_with_crlf_comments_ids_and_data_on_several_lines() -> None:
+    assert read("openai_stream_crlf.sse") == Reply(
+        Outcome.OK,
+        text="Guten Tag\u2028Zeile zwei",
+        usage=Usage(input_tokens=3, output_tokens=4, total_tokens=7),
+        model="m",
+        response_id="resp_9",
+        finish_reason="completed",
+    )
+
+
+def test_an_error_inside_a_stream() -> None:
+    assert read("app_stream_error.sse") == Reply(
+        Outcome.ERROR, error=CallError(ErrorKind.AGENT_ERROR, "KeyError: 'order'")
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "message", "code"),
+    [
+        ("openai_stream_failed.sse", "The model broke down.", "server_error"),
+        ("openai_stream_error_event.sse", "Slow down", "rate_limit_exceeded"),
+        ("serving_stream_error.sse", "the tool failed", "INTERNAL_ERROR"),
+    ],
+)
+def test_the_other_ways_a_stream_reports_an_error(name: str, message: str, code: str) -> None:
+    reply = read(name)
+    assert (reply.outcome, reply.error) == (
+        Outcome.ERROR,
+        CallError(ErrorKind.AGENT_ERROR, message, code=code),
+    )
+
+
+def test_an_incomplete_stream_keeps_its_text() -> None:
+    reply = read("openai_stream_incomplete.sse")
+    assert (reply.outcome, reply.text) == (Outcome.TRUNCATED, "The first half")
+
+
+def test_a_trace_beside_an_item() -> None:
+    reply = read("serving_stream_trace.sse")
+    assert (reply.text, reply.trace_id) == ("positive", "tr-cc")
+    assert reply.trace == '{"info":{"trace_id":"tr-cc"},"data":{"spans":[]}}'
+
+
+def test_a_stream_that_was_cut_is_no_answer() -> None:
+    assert read("app_stream_cut.sse") == Reply(Outcome.ERROR, error=CUT)
+    assert assemble(b"") == CUT
+
+
+@pytest.mark.parametrize("name", ["app_stream.sse", "openai_stream_crlf.sse"])
+def test_no_prefix_of_a_stream_is_an_answer_of_its_own(name: str) -> None:
+    whole = (REPLIES / name).read_bytes()
+    answer = read(name).text
+    for length in range(len(whole)):
+        reply = read_body(whole[:length], "text/event-stream", WIRE)
+        assert reply.error == CUT or reply.text == answer, length
+
+
+def test_a_garbled_event_spoils_a_stream_that_ended() -> None:
+    assembled = assemble(stream(item("a")) + b"data: {oops\n\n" + DONE)
+    assert assembled == CallError(ErrorKind.BAD_REPLY, "an event of the stream is not JSON: {oops")
+
+
+def test_a_garbled_event_does_no_harm_where_the_whole_response_came() -> None:
+    whole = {"type": "response.completed", "response": {"output": [item("a")["item"]]}}
+    assert read_body(b"data: {oops\n\n" + stream(whole), "text/event-stream", WIRE).text == "a"
+
+
+def test_a_terminal_event_without_output_falls_back_to_the_items() -> None:
+    whole = {"type": "response.completed", "response": {"id": "r", "status": None, "output": []}}
+    reply = read_body(stream(item("a"), whole), "text/event-stream", WIRE)
+    assert (reply.text, reply.response_id, reply.finish_reason) == ("a", "r", "completed")
+
+
+def test_a_failure_without_a_response_is_a_failure() -> None:
+    reply = read_body(stream(item("a"), {"type": "response.failed"}), "text/event-stream", WIRE)
+    assert reply.error == CallError(ErrorKind.AGENT_ERROR, "the response has status failed")
+
+
+def test_the_name_of_an_event_stands_in_for_its_type() -> None:
+    data = json.dumps({"response": {"output": [item("a")["item"]]}})
+    assert read_body(f"event: response.completed\ndata: {data}\n\n".encode(), "", WIRE).text == "a"
+
+
+def test_an_error_event_without_words() -> None:
+    reply = read_body(b"event: error\ndata: {}\n\n", "text/event-stream", WIRE)
+    assert reply.error == CallError(ErrorKind.AGENT_ERROR, "the stream reports an error")
+
+
+def test_a_stream_is_told_by_its_content_type_or_where_one_was_asked_for_by_its_start() -> None:
+    body = stream(item("a")) + DONE
+    plain = Wire("responses", None)
+    assert read_body(body, "Text/Event-Stream", plain).text == "a"
+    assert read_body(b"\n" + body, "", WIRE).text == "a"
+    assert read_body(body, "application/json", plain).outcome is Outcome.ERROR
+    assert read_body(b'{"output": [{"content": "a"}]}', "application/json", WIRE).text == "a"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+KINDS = st.sampled_from(
+    [
+        "response.output_item.done",
+        "response.completed",
+        "response.failed",
+        "response.created",
+        "error",
+        "x",
+        5,
+    ]
+)
+EVENTS = st.fixed_dictionaries(
+    {"type": KINDS},
+    optional={
+        key: JSON for key in ("item", "response", "delta", "error", "trace_id", "databricks_output", "code")
+    },
+)
+
+
+@given(st.lists(EVENTS, max_size=6), st.booleans())
+def test_any_events_are_read(events: list[dict[str, object]], ended: bool) -> None:
+    reply = read_body(stream(*events) + (DONE if ended else b""), "text/event-stream", WIRE)
+    assert (reply.outcome is Outcome.ERROR) == (reply.error is not None)
+
+
+@given(
+    st.lists(st.sampled_from([b"data:", b"event: error", b"\n", b"\r", b" [DONE]", b"{}", b"\xff", b": x"]))
+)
+def test_any_lines_are_read(parts: list[bytes]) -> None:
+    assert isinstance(assemble(b"".join(parts)), dict | CallError)
