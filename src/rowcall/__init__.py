@@ -1,3 +1,39 @@
-"""rowcall: put prompts in a table and get every answer back, once."""
+"""rowcall: put prompts in a table and get every answer back, once.
+
+    import rowcall
+
+    run = rowcall.run("jobs/text_insight.yml")
+    made, preview = rowcall.plan("jobs/text_insight.yml")
+
+Nothing heavy is imported before it is used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rowcall.api import load_job, plan, run
+    from rowcall.core.definition import JobDefinition as Job
+    from rowcall.core.errors import DefinitionError, RowcallError, RunError, SetupError
 
 __version__ = "0.1.0"
+
+__all__ = ["DefinitionError", "Job", "RowcallError", "RunError", "SetupError", "__version__", "load_job", "plan", "run"]
+
+_HOMES = {
+    "load_job": ("rowcall.api", "load_job"),
+    "plan": ("rowcall.api", "plan"),
+    "run": ("rowcall.api", "run"),
+    "Job": ("rowcall.core.definition", "JobDefinition"),
+    "DefinitionError": ("rowcall.core.errors", "DefinitionError"),
+    "RowcallError": ("rowcall.core.errors", "RowcallError"),
+    "RunError": ("rowcall.core.errors", "RunError"),
+    "SetupError": ("rowcall.core.errors", "SetupError"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'rowcall' has no attribute {name!r}")
+    module, attribute = _HOMES[name]
+    return getattr(import_module(module), attribute)

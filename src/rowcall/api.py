@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from rowcall import __version__, runner
-from rowcall.adapters.sql_files import sql_texts
+from rowcall.adapters.packaged import sql_texts
 from rowcall.core import sql
 from rowcall.core.definition import AppEndpoint, JobDefinition, ServingEndpoint
 from rowcall.core.errors import DefinitionError, Problem, SqlError
 from rowcall.core.job_yaml import parse_job
-from rowcall.core.plan import Bound, EndpointFacts, Facts, RunIdentity, RunPlan, bind, make_plan
+from rowcall.core.plan import Bound, EndpointFacts, Facts, RunOptions, RunPlan, bind, make_plan
 from rowcall.core.ports import Reporter, Row, SqlSession
 from rowcall.core.records import Column, Progress, RowCounts
 from rowcall.core.report import RunRow
@@ -33,6 +33,8 @@ class LoadedJob:
 
 class Quiet:
     """A reporter that says nothing."""
+
+    def plan(self, plan: RunPlan) -> None: ...
 
     def step(self, text: str) -> None: ...
 
@@ -58,12 +60,13 @@ def plan(
     *,
     variables: Mapping[str, str] | None = None,
     only_new: bool = False,
+    preview_rows: int = 3,
     options: Options | None = None,
 ) -> tuple[RunPlan, list[Row]]:
     """What a run would do, and the first rendered requests. Writes nothing."""
     loaded = load_job(job, variables)
     with surroundings(loaded.definition, options or Options()) as here:
-        made = _plan(loaded, here, only_new=only_new)
+        made = _plan(loaded, here, only_new=only_new, preview_rows=preview_rows)
         return made, here.session.query(made.bound.statements.preview)
 
 
@@ -94,9 +97,7 @@ def run_here(loaded: LoadedJob, here: Surroundings, *, only_new: bool = False, r
         here.session.execute(sql.create_volume(sql_texts(), here.journal_volume))
     runner.recover(loaded.definition.job, here.session, here.journals, reporter)
     made = _plan(loaded, here, only_new=only_new)
-    show_plan = getattr(reporter, "plan", None)
-    if show_plan:
-        show_plan(made)
+    reporter.plan(made)
     connect = here.connect(loaded.definition)
     return runner.run(made, here.session, here.journals, connect, reporter, __version__, _context(here))
 
@@ -124,14 +125,14 @@ def _tables(table: str, options: Options | None) -> Any:
     return tables_only((catalog,) if catalog else (), options or Options())
 
 
-def _plan(loaded: LoadedJob, here: Surroundings, *, only_new: bool) -> RunPlan:
+def _plan(loaded: LoadedJob, here: Surroundings, *, only_new: bool, preview_rows: int = 3) -> RunPlan:
     started = datetime.now(UTC)
     run_id = f"{started:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-    identity = RunIdentity(run_id, f"{started:%Y-%m-%d}", __version__, only_new)
+    given = RunOptions(run_id, f"{started:%Y-%m-%d}", __version__, only_new, preview_rows)
     try:
         facts = _facts(loaded, here)
-        bound = bind(loaded.definition, facts, sql_texts(), identity)
-        return make_plan(loaded.definition, bound, facts, _count(here.session, bound), identity)
+        bound = bind(loaded.definition, facts, sql_texts(), given)
+        return make_plan(loaded.definition, bound, facts, _count(here.session, bound), given)
     except DefinitionError as error:
         raise DefinitionError([_located(problem, loaded) for problem in error.problems]) from error
 

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from rowcall.adapters.auth import KeyLogin, Login, NoLogin, WorkspaceLogin
@@ -69,7 +70,8 @@ def surroundings(definition: JobDefinition, options: Options) -> Iterator[Surrou
     """Find or start everything a job needs; what was started is stopped at the end."""
     with ExitStack() as stack, ThreadPoolExecutor(1) as background:
         needs_sandbox = not isinstance(definition.endpoint, UrlEndpoint) and (options.sandbox or not _has_workspace(options))
-        starting = background.submit(start_sandbox, options.home / "sandbox", options.upstream) if needs_sandbox else None
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="rowcall-sandbox-"))) if needs_sandbox else None
+        starting = background.submit(start_sandbox, folder, options.upstream) if folder else None
         try:
             session, parallel = _session(definition, options, stack)
         finally:

@@ -27,7 +27,10 @@ class Complaints:
         self._filled = filled
         self._found: dict[Path, list[ErrorDetails]] = {}
         for details in error.errors(include_url=False):
-            self._found.setdefault(_path(details["loc"]), []).append(details)
+            # The tag of a union is a key like any other to the one who wrote it.
+            tag = str(details.get("ctx", {}).get("discriminator", "")).strip("'")
+            loc = (*details["loc"], tag) if details["type"] == "union_tag_invalid" else details["loc"]
+            self._found.setdefault(_path(loc), []).append(details)
 
     def take_as_text(self) -> bool:
         """Puts the text of a variable back where it was read as a number but a text is asked for."""
@@ -67,7 +70,7 @@ class Complaints:
         """What a validator of the definition says."""
         text = error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
         about = _KEY_FIRST.fullmatch(text)
-        if about and (named := tuple(about[1].split("."))) in self._tree.places:
+        if about and self._tree.written(named := tuple(about[1].split("."))) in self._tree.places:
             path, text = named, about[2]
         of_value = text.startswith("expected ")
         text = f"is {self._given(path)}; {text}" if of_value else text
@@ -75,7 +78,7 @@ class Complaints:
 
     def _given(self, path: Path) -> str:
         if path[-1] in _SECRETS:
-            return "not shown here"
+            return '"…" (hidden)'
         written = self._tree.written(path)
         value, template = _get(self._filled.data, written), self._filled.written.get(written)
         return shown(value) + (f" (from {shown(template)})" if template else "")
@@ -103,7 +106,7 @@ def shown(value: object) -> str:
 
 
 def _like_a_text(value: object) -> bool:
-    """Whether a value may be a text that lacks its quotes: `{review}` reads as a mapping of one key to nothing."""
+    """Whether a value may be a text without its quotes: `{review}` reads as a mapping of a key to nothing."""
     if isinstance(value, dict):
         return all(item is None for item in cast("dict[str, object]", value).values())
     return True

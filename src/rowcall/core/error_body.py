@@ -60,10 +60,10 @@ def _levels(value: object) -> Sequence[object]:
 
 
 def _codes(level: object) -> Iterator[str]:
-    for key in _CODES:
-        code = mapping(level).get(key)
-        if isinstance(code, str | int) and not isinstance(code, bool) and str(code).strip():
-            yield str(code)
+    """Words first: a number there repeats the status."""
+    found = [mapping(level).get(key) for key in _CODES]
+    yield from (code for code in found if isinstance(code, str) and code.strip())
+    yield from (str(code) for code in found if isinstance(code, int) and not isinstance(code, bool))
 
 
 def _message(level: object) -> str:

@@ -146,7 +146,7 @@ class Shape:
         return shape_of(*found)
 
     def is_label(self, part: str | int) -> bool:
-        """Whether Pydantic's name for a branch, rather than a key, is what `part` of an error's place must be."""
+        """Whether `part` of the place of an error is Pydantic's name for a branch rather than a key."""
         if isinstance(part, int) or len(self.branches) < 2:
             return False
         return len(self.objects) != 1 or part not in self.objects[0].get("properties", {})
@@ -171,6 +171,13 @@ class Shape:
             "a text" if kinds == {"number", "string"} else "a whole number" if "number" in kinds else ""
         )
         return listed([word for word in dict.fromkeys(words) if word != needless])
+
+
+def tags(branch: Schema) -> list[str]:
+    """What tells a mapping of this branch from those of others: `kind: responses`, or `url`."""
+    properties: dict[str, Schema] = branch.get("properties", {})
+    constants = [f"`{name}: {inner['const']}`" for name, inner in properties.items() if "const" in inner]
+    return constants or [f"`{name}`" for name in branch.get("required", [])]
 
 
 def job_shape() -> Shape:

@@ -1,6 +1,6 @@
 """A job definition from YAML text, or every problem in it: key, line, what was expected and the likely fix.
 
-text → `yaml_tree` (data and places) → `variables` (filled in) → `unknown_keys` (told and set aside) → Pydantic,
+text → `yaml_tree` (data and places) → `variables` (filled in) → `unknown_keys` (told, set aside) → Pydantic,
 whose complaints `complaints` puts into words.
 """
 

@@ -33,6 +33,7 @@ _TREATMENT: Mapping[ErrorKind, tuple[bool, bool]] = MappingProxyType(
         ErrorKind.TOO_LARGE: (False, False),
         ErrorKind.AGENT_ERROR: (False, False),
         ErrorKind.NULL_PROMPT: (False, False),
+        ErrorKind.INTERNAL: (False, False),
     }
 )
 

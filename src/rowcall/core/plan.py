@@ -26,7 +26,6 @@ from rowcall.core.spans import SpanContext
 
 KEY_TYPES = re.compile(r"string|(var)?char(\(\d+\))?|tinyint|smallint|int|bigint|date|timestamp(_ntz)?|boolean|decimal\(\d+,\d+\)")
 CHARS_PER_TOKEN = 4
-PREVIEW_ROWS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +121,7 @@ class RunPlan:
         return self.rows.input_chars // CHARS_PER_TOKEN
 
 
-def bind(definition: JobDefinition, facts: Facts, texts: sql.SqlTexts, run: "RunIdentity") -> Bound:
+def bind(definition: JobDefinition, facts: Facts, texts: sql.SqlTexts, run: "RunOptions") -> Bound:
     """Fit a definition to what there is. Raises `DefinitionError` with everything that does not fit."""
     problems: list[Problem] = []
     keys = _keys(definition, facts.columns, problems)
@@ -141,16 +140,18 @@ def bind(definition: JobDefinition, facts: Facts, texts: sql.SqlTexts, run: "Run
 
 
 @dataclass(frozen=True, slots=True)
-class RunIdentity:
-    """Who runs: `day` is the day of the start (`2026-11-23`), `only_new` keeps answers to earlier versions of a request."""
+class RunOptions:
+    """What a run is given beside its job: `day` is the day of the start (`2026-11-23`), `only_new` keeps answers to earlier versions
+    of a request."""
 
     run_id: str
     day: str
     version: str
     only_new: bool = False
+    preview_rows: int = 3
 
 
-def make_plan(definition: JobDefinition, bound: Bound, facts: Facts, counts: RowCounts, run: RunIdentity) -> RunPlan:
+def make_plan(definition: JobDefinition, bound: Bound, facts: Facts, counts: RowCounts, run: RunOptions) -> RunPlan:
     """Decide the rest. Raises `DefinitionError` where the keys do not identify the rows."""
     problems = list(_key_problems(definition, counts))
     if problems:
@@ -276,7 +277,7 @@ def _statements(
     definition: JobDefinition,
     facts: Facts,
     texts: sql.SqlTexts,
-    run: RunIdentity,
+    run: RunOptions,
     keys: tuple[Column, ...],
     request: RenderedRequest,
     endpoint: EndpointPlan,
@@ -289,7 +290,7 @@ def _statements(
     resource = json.dumps({"service.name": "rowcall", "service.version": run.version})
     return sql.Statements(
         count=sql.count(texts, rendered, keys, outputs, only_new=run.only_new),
-        preview=sql.preview(texts, rendered, keys, PREVIEW_ROWS),
+        preview=sql.preview(texts, rendered, keys, run.preview_rows),
         create_tables=sql.create_tables(texts, tables, keys, answer_type, definition.description or f"Answers of job {definition.job}"),
         pending=sql.pending(texts, rendered, keys, tables, only_new=run.only_new),
         fetch=sql.fetch(texts, tables),

@@ -13,6 +13,8 @@ from rowcall.core.records import Column, HttpFailure, HttpReply, HttpRequest, Pr
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from rowcall.core.plan import RunPlan
+
 Row = Mapping[str, object]
 Batches = Iterable["pa.RecordBatch"]
 
@@ -162,6 +164,8 @@ class Workspace(Protocol):
 
 class Reporter(Protocol):
     """Shows a run to whoever started it."""
+
+    def plan(self, plan: "RunPlan") -> None: ...
 
     def step(self, text: str) -> None: ...
 

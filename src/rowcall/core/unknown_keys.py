@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import cast
 
-from rowcall.core.job_schema import Shape, listed
+from rowcall.core.job_schema import Shape, listed, tags
 from rowcall.core.yaml_tree import Path, Tree, key_text
 
 _ALIKE = 0.65
@@ -134,8 +134,10 @@ class _Walk:
         parent = tuple(part for part in path[:-1] if isinstance(part, str))
         places = [found for found in self.everywhere if found[-1] == best]
         if any(found[:-1] == parent for found in places):
-            tags = _tags(shape, best)
-            return f"`{best}` goes with {tags}." if tags else ""
+            having = [branch for branch in shape.objects if best in branch.get("properties", {})]
+            if len(shape.objects) == len(having):
+                return ""
+            return f"`{best}` goes with {listed([tag for branch in having for tag in tags(branch)])}."
         nearer = [found for found in places if parent and found[: len(parent)] == parent]
         if best == name:
             return f"`{best}` belongs {_under(nearer or places)}."
@@ -147,14 +149,3 @@ def _under(paths: list[tuple[str, ...]]) -> str:
     if "" in parents:
         return "at the top level"
     return f"under {listed(parents)}"
-
-
-def _tags(shape: Shape, name: str) -> str:
-    """What tells the branches that have this key: `url`, or `kind: responses`. Empty where there are no branches."""
-    tags: list[str] = []
-    for branch in shape.objects:
-        properties = branch.get("properties", {})
-        constants = [f"`{key}: {inner['const']}`" for key, inner in properties.items() if "const" in inner]
-        required = [f"`{key}`" for key in branch.get("required", [])]
-        tags += (constants or required) if name in properties else []
-    return listed(tags) if len(shape.objects) > 1 and tags else ""

@@ -45,8 +45,8 @@ class Place:
 class Tree:
     """A definition on its way from text to data: each step changes `data` and adds to `problems`.
 
-    `spoilt` are the values already complained of. `renamed` leads from the path of a key as it was meant to the
-    path as it is written, where a later step has put a key right.
+    `spoilt` are the values already complained of. `renamed` leads from the path of a key as meant
+    to the path as written, where a later step has put a key right.
     """
 
     file: str

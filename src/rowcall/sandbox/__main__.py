@@ -1,4 +1,4 @@
-"""`python -m rowcall.sandbox`: start a sandbox workspace, say where it is in one JSON line, serve until told to stop.
+"""`python -m rowcall.sandbox`: start a sandbox workspace, say where in one JSON line, serve until stopped.
 
 Stops on SIGTERM and SIGINT, and with --until-stdin-closes also when its starter is gone, however that ended.
 """
@@ -34,7 +34,7 @@ def main() -> None:
     async def run() -> None:
         stop = _stop_event(options.until_stdin_closes)
         _replace(home / "sandbox.json", json.dumps({"host": host, "pid": os.getpid()}))
-        # The socket listens already, so a client that reads this line and connects at once is only served a little later.
+        # The socket listens already: a client that connects at once waits a little, it is not refused.
         sys.stdout.write(json.dumps(ready) + "\n")
         sys.stdout.flush()
         await serve(sandbox, listening, stop)

@@ -15,9 +15,9 @@ from aiohttp import web
 from rowcall.core.loose import mapping, parse_json
 from rowcall.sandbox.behaviour import Fault
 from rowcall.sandbox.delivery import Outgoing, hang_up, send, send_half
-from rowcall.sandbox.dialects import APP, SERVING, Dialect
+from rowcall.sandbox.dialects import APP, SERVING, Asked, Dialect
 from rowcall.sandbox.state import Hosted, Recorded, Sandbox
-from rowcall.sandbox.wire import Answer, Question, WrongRequest, read_question
+from rowcall.sandbox.wire import Answer, Question, RequestError, read_question
 
 PAYLOAD_BYTES = 4 * 1024 * 1024
 _RECORDED_BYTES = 64 * 1024
@@ -99,7 +99,7 @@ class _Call:
             return await self._send(self._dialect.error(413, f"Request body is above {PAYLOAD_BYTES} bytes"))
         try:
             question = read_question(json.loads(raw))
-        except WrongRequest as wrong:
+        except RequestError as wrong:
             return await self._send(
                 self._dialect.error(400, f"Invalid parameters for ResponsesAgent: {wrong}")
             )
@@ -135,7 +135,7 @@ class _Call:
             answer = await agent.answer(question) if fixed is None else Answer(fixed)
         except Exception as failure:  # An agent server answers whatever its agent raises with a 500.
             return self._dialect.error(500, str(failure) or type(failure).__name__)
-        return self._dialect.answer(agent.name, self._request.headers, question, answer, started_ns)
+        return self._dialect.answer(Asked(agent.name, self._request.headers, question, started_ns), answer)
 
     async def _send(self, outgoing: Outgoing) -> web.StreamResponse:
         response = await send(self._request, outgoing)

@@ -1,4 +1,4 @@
-"""The agents of the sandbox: a name and a function from question to answer. Each is a serving endpoint and an app."""
+"""The agents: a name and a function from question to answer. Each is a serving endpoint and an app."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ _worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="text-insight")
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """An agent. `warm_up` is called when a client looks the agent up, so that loading is done before the first question."""
+    """An agent. `warm_up` is called when a client looks the agent up, so that it is loaded when asked."""
 
     name: str
     description: str
@@ -28,7 +28,7 @@ class Agent:
 
 
 def make_agents(upstream: str | None) -> Mapping[str, Agent]:
-    """The agents by name; `upstream` is the URL of an OpenAI-compatible server, asked by an agent of that name."""
+    """The agents by name; `upstream` is the URL of an OpenAI-compatible server behind an agent so named."""
     agents = [
         Agent(
             "text-insight",
@@ -67,7 +67,7 @@ def _describe(question: Question) -> Answer:
 
 
 def in_one_line(insight: Insight) -> str:
-    """`positive · plain English (62) · keywords: queue, coffee — The queue was long but the coffee was worth it.`"""
+    """`positive · plain English (62) · keywords: queue, coffee — The queue was long but worth it.`"""
     if insight.reading_ease is None:
         return f"{insight.sentiment} · {insight.level}"
     parts = [insight.sentiment, f"{insight.level} ({insight.reading_ease:.0f})"]

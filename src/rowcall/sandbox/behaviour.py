@@ -1,13 +1,15 @@
 """How an agent misbehaves on purpose: latency and faults, set per agent and repeatable to the call.
 
     {"latency_ms": 200, "jitter": [80, 900], "answer": "fixed text",
-     "faults": [{"every": 20, "status": 429, "headers": {"Retry-After": "1"}}, {"match": "glass", "drop": "before"}]}
+     "faults": [{"every": 20, "status": 429, "headers": {"Retry-After": "1"}},
+                {"match": "glass", "drop": "before"}]}
 
-`latency_ms` is waited before every answer; `jitter` adds a log-normal wait with that median and 99th percentile, in milliseconds.
-A fault strikes the calls that all of its conditions pick: `match` (text within the last user message) first, and of those that
-match `first` (the first n), `every` (each nth) or `share` (evenly spread). With none it strikes every call. The first fault in
-the list that strikes decides. What it does: `status` with `headers` and `body` (JSON) or `raw` (text); or `drop`, the connection
-closed `before` a reply or in the `middle` of one; `delay_ms` waits first, alone it only makes the call slower. Nothing here is
+`latency_ms` is waited before every answer; `jitter` adds a log-normal wait with that median and 99th
+percentile, in milliseconds. A fault strikes the calls that all of its conditions pick: `match` (text within
+the last user message) first, and of those that match `first` (the first n), `every` (each nth) or `share`
+(evenly spread). With none it strikes every call. The first fault in the list that strikes decides. What it
+does: `status` with `headers` and `body` (JSON) or `raw` (text); or `drop`, the connection closed `before` a
+reply or in the `middle` of one; `delay_ms` waits first, alone it only makes the call slower. Nothing here is
 random: shares and jitter follow the number of the call.
 """
 
@@ -113,7 +115,7 @@ def _read_fault(value: object, index: int) -> Fault:
         first=_count(given, "first", where, least=0),
         every=_count(given, "every", where, least=1),
         share=share,
-        status=_count(given, "status", where, least=200),
+        status=_count(given, "status", where, least=200, most=599),
         headers={key: str(value) for key, value in mapping(given.get("headers")).items()},
         body=given.get("body"),
         raw=cast("str | None", given.get("raw")),
@@ -149,12 +151,12 @@ def _number(given: Mapping[str, object], key: str, where: str) -> float:
     return value
 
 
-def _count(given: Mapping[str, object], key: str, where: str, least: int) -> int | None:
+def _count(given: Mapping[str, object], key: str, where: str, least: int, most: int = 10**9) -> int | None:
     value = given.get(key)
     if value is None:
         return None
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ValueError(f"{where}.{key}: expected a whole number from {least} up")
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise ValueError(f"{where}.{key}: expected a whole number from {least} to {most}")
     return value
 
 

@@ -1,4 +1,4 @@
-"""The sandbox's own controls, for tests and demos: set how an agent behaves, read what happened. Not Databricks'; no token.
+"""The sandbox's own controls: set how an agent behaves, read what happened. Not Databricks'; no token.
 
 PUT    /sandbox/behaviour/{agent}    a behaviour (see `behaviour`); replaces the earlier one
 GET    /sandbox/figures              {agent: figures} (see `figures`)

@@ -1,6 +1,7 @@
 """Getting a reply onto the connection: whole, as a stream, half of it, or not at all.
 
-Replies are written here and not left to aiohttp, so that a call is over when its last byte is handed to the connection.
+Replies are written here and not left to aiohttp, so that a call is over when its last byte is handed to the
+connection.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""How the two kinds of agent server differ: refusals, the frames of a stream, and where trace and trace id go (FACTS 2.1, 2.2)."""
+"""How the two kinds of agent server differ: their refusals, the frames of a stream, and where traces go."""
 
 import json
 import secrets
@@ -16,6 +16,16 @@ from rowcall.sandbox.wire import Answer, Json, PassedOn, Question, app_frames, m
 
 _JSON = {"Content-Type": "application/json"}
 _EVENTS = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question put to an agent: the request's headers, and when the agent began (Unix, ns)."""
+
+    agent: str
+    headers: Mapping[str, str]
+    question: Question
+    started_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,42 +63,29 @@ class Dialect:
             body = json.dumps(fault.body).encode()
         return Outgoing(status, {**plain.headers, **fault.headers}, [body])
 
-    def answer(
-        self,
-        agent: str,
-        headers: Mapping[str, str],
-        question: Question,
-        answer: Answer | PassedOn,
-        started_ns: int,
-    ) -> Outgoing:
+    def answer(self, asked: Asked, answer: Answer | PassedOn) -> Outgoing:
         """The reply to a question, as JSON or as a stream."""
         if isinstance(answer, PassedOn):
             return Outgoing(answer.status, answer.headers, [answer.body])
-        reply = make_reply(agent, question, answer)
-        trace_id = self._add_trace(reply, agent, headers, question, answer, started_ns)
-        if not question.stream:
+        reply = make_reply(asked.agent, asked.question, answer)
+        trace_id = self._add_trace(reply, asked, answer)
+        if not asked.question.stream:
             return Outgoing(200, _JSON, [json.dumps(reply).encode()])
         frames = app_frames(reply, trace_id) if self.oauth_only else serving_frames(reply)
         return Outgoing(200, _EVENTS, list(frames), streamed=True)
 
-    def _add_trace(
-        self,
-        reply: Json,
-        agent: str,
-        headers: Mapping[str, str],
-        question: Question,
-        answer: Answer,
-        started_ns: int,
-    ) -> str | None:
-        """Apps give the trace's id, asked by header; serving endpoints the trace itself, asked in the body."""
+    def _add_trace(self, reply: Json, asked: Asked, answer: Answer) -> str | None:
+        """Apps give the trace's id, asked by header; serving endpoints the trace, asked in the body."""
         if self.oauth_only:
-            if headers.get("x-mlflow-return-trace-id", "").lower() != "true":
+            if asked.headers.get("x-mlflow-return-trace-id", "").lower() != "true":
                 return None
             trace_id = f"tr-{secrets.token_hex(16)}"
-            reply["metadata"] = {"trace_id": trace_id}
+            if not asked.question.stream:
+                reply["metadata"] = {"trace_id": trace_id}
             return trace_id
-        if question.trace_wanted:
-            trace = Trace(agent, question.body, dict(reply), answer.steps, started_ns, time.time_ns())
+        if asked.question.trace_wanted:
+            body, said = asked.question.body, dict(reply)
+            trace = Trace(asked.agent, body, said, answer.steps, asked.started_ns, time.time_ns())
             reply["databricks_output"] = {
                 "databricks_request_id": secrets.token_hex(16),
                 "trace": trace.as_json(),

@@ -1,4 +1,4 @@
-"""Refusals in the two shapes of Databricks: the platform's `error_code` and `message`, and an app's `detail`."""
+"""Refusals in Databricks' two shapes: the platform's `error_code` and `message`, and an app's `detail`."""
 
 import json
 

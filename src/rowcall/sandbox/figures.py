@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Figures:
-    """Counts since the last reset; a call under way at a reset stays in the old ones. Clocks are Unix nanoseconds.
+    """Counts since the last reset; a call under way at a reset stays in the old ones. Times are Unix ns.
 
     `statuses` counts replies by HTTP status, besides `dropped` (on purpose) and `lost` (the client was gone).
-    `distinct_inputs` are inputs that came, `distinct_answered` those answered: `answered` above it was answered twice.
+    `distinct_inputs` came, `distinct_answered` were answered: if `answered` is more, some were twice.
     """
 
     calls: int = 0

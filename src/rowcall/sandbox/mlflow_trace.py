@@ -1,4 +1,4 @@
-"""The trace that a serving agent returns on request, as MLflow 3.17's `Trace.to_dict()` writes it (FACTS 2.2).
+"""The trace a serving agent returns on request, as MLflow 3.17's `Trace.to_dict()` writes it (FACTS 2.2).
 
 Ids are base64 of their bytes, every attribute is JSON text, and times are Unix nanoseconds.
 """

@@ -1,6 +1,7 @@
 """Logging in: OAuth discovery and client-credentials tokens, a personal access token, and what each may call.
 
-Secrets are made anew at every start. They are compared in constant time; access tokens are kept and looked up as hashes.
+Secrets are made anew at every start. They are compared in constant time; access tokens are kept and looked up
+as hashes.
 """
 
 import hashlib

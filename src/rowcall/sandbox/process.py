@@ -38,9 +38,9 @@ class SandboxProcess:
 
 
 def start_sandbox(home: Path, upstream: str | None = None, token_ttl: float = 3600) -> SandboxProcess:
-    """Start a sandbox over the folder `home`; raises `SetupError` with what it said where it does not come up.
+    """Start a sandbox over the folder `home`; raises `SetupError` with what it said if it does not come up.
 
-    Ctrl-C does not reach it: whoever started it stops it, or it stops when the parent's end of its standard input is closed.
+    Ctrl-C does not reach it: whoever started it stops it, or it stops when this process is gone.
     """
     home.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-P", "-m", "rowcall.sandbox", "--until-stdin-closes"]
@@ -48,7 +48,7 @@ def start_sandbox(home: Path, upstream: str | None = None, token_ttl: float = 36
     command += [] if upstream is None else ["--upstream", upstream]
     log = home / "sandbox.log"
     with log.open("w") as errors:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603 (this package's own module, no shell)
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -74,21 +74,24 @@ def _first_line(process: "subprocess.Popen[str]") -> str:
     """The child's first line, or nothing if it ends or takes too long."""
     lines: list[str] = []
     output = process.stdout
-    assert output is not None
-    reader = threading.Thread(target=lambda: lines.append(output.readline()), daemon=True)
-    reader.start()
-    reader.join(_SECONDS_TO_START)
+    if output is not None:
+        reader = threading.Thread(target=lambda: lines.append(output.readline()), daemon=True)
+        reader.start()
+        reader.join(_SECONDS_TO_START)
     return lines[0] if lines else ""
 
 
 def _stop(process: "subprocess.Popen[str]") -> None:
-    for stream in (process.stdin, process.stdout):
-        if stream is not None:
-            stream.close()
+    """Close its input, which ends it; insist if it does not."""
+    if process.stdin is not None:
+        process.stdin.close()
     for insist in (process.terminate, process.kill):
         try:
             process.wait(_SECONDS_TO_STOP)
-            return
+            break
         except subprocess.TimeoutExpired:
             insist()
     process.wait()
+    # Only now: closing it under a reading thread would wait for the child's next line.
+    if process.stdout is not None:
+        process.stdout.close()

@@ -1,8 +1,9 @@
 """A structured answer: an insight put into the shape of a JSON schema.
 
-A field gets the value that its name asks for (`sentiment`, `keywords`, `summary`, `urgent`, …), turned into the field's type, enum
-and limits. A name that says nothing gets the best value of its type: an enum the member that fits the text, a string the
-summary, a number the sentiment score, a boolean whether the text is positive.
+A field gets the value that its name asks for (`sentiment`, `keywords`, `summary`, `urgent`, …), turned into
+the field's type, enum and limits. A name that says nothing gets the best value of its type: an enum the
+member that fits the text, a string the summary, a number the sentiment score, a boolean whether the text is
+positive.
 """
 
 import re
@@ -11,17 +12,21 @@ from collections.abc import Callable, Mapping, Sequence
 from rowcall.core.loose import mapping, sequence
 from rowcall.sandbox.text_insight import Insight, sentiment_label, sentiment_score
 
-_MOST_LEVELS = 12
+_MOST_LEVELS = 8
+_OPTIONAL_LEVELS = 3
 _URGENT = re.compile(
-    r"(?i)\b(urgent\w*|asap|as soon as possible|immediate\w*|right away|at once|emergency|danger\w*|unsafe|hazard\w*|allerg\w*"
-    r"|poison\w*|injur\w*|ill|sick|hospital|lawyer|broken glass|deadline|furious)\b"
+    r"(?i)\b(urgent\w*|asap|as soon as possible|immediate\w*|right away|at once|emergency|danger\w*|unsafe"
+    r"|hazard\w*|allerg\w*|poison\w*|injur\w*|ill|sick|hospital|lawyer|broken glass|deadline|furious)\b"
+)
+_SMALL_WORDS = frozenset(
+    ["a", "and", "i", "in", "is", "it", "my", "of", "the", "to", "was", "were", "with", "you"]
 )
 _NONE_OF_THEM = ("other", "none", "unknown", "general", "misc")
 _CEFR = ((90, "A1"), (80, "A2"), (65, "B1"), (50, "B2"), (30, "C1"))
 
 
 def fit_schema(insight: Insight, schema: Mapping[str, object]) -> object:
-    """A JSON value of the schema. Total: what the schema leaves out or asks beyond these keywords is not checked."""
+    """A JSON value of the schema. Total: what a schema asks beyond the keywords known here is not seen to."""
     return _fit(insight, "", schema, schema, 0)
 
 
@@ -37,8 +42,12 @@ def _fit(
     if level > _MOST_LEVELS:
         return None
     if kind == "object":
-        fields = mapping(schema.get("properties")).items()
-        return {field: _fit(insight, field, mapping(of), root, level + 1) for field, of in fields}
+        return {
+            field: _fit(insight, field, mapping(of), root, level + 1)
+            for field, of in mapping(schema.get("properties")).items()
+            # A schema may hold itself; what it does not insist on ends there.
+            if level < _OPTIONAL_LEVELS or field in sequence(schema.get("required"))
+        }
     if kind == "array":
         return _list(insight, name, schema, root, level)
     return _scalar(insight, name, kind, schema)
@@ -110,14 +119,14 @@ def _test(insight: Insight, name: str) -> bool:
 
 
 def _number(insight: Insight, name: str, kind: str, schema: Mapping[str, object]) -> float | int:
-    """Counts and readability as they are; anything else is the sentiment, spread over the range the schema gives."""
+    """Counts and readability as they are; anything else is the sentiment, spread over the schema's range."""
     low, high = _bound(schema, "minimum"), _bound(schema, "maximum")
     measures: Sequence[tuple[str, float]] = (
         (r"word", insight.words),
         (r"sentence", insight.sentences),
         (r"char|length", len(insight.text)),
         (r"readab|reading|ease|flesch", insight.reading_ease or 0.0),
-        (r"urgen|priority", 1.0 if _urgent(insight) else 0.0),
+        (r"urgen|priority", (1.0 if high is None else high) if _urgent(insight) else (low or 0.0)),
         (r"confidence|certain|strength", abs(insight.score)),
     )
     value = next((measure for names, measure in measures if re.search(names, name.lower())), None)
@@ -137,6 +146,7 @@ def _words(insight: Insight, name: str) -> str:
         (r"sentiment|mood|tone|polarity|feeling|emotion", insight.sentiment),
         (r"readab|reading|difficulty", insight.level),
         (r"level|cefr|grade", _cefr(insight)),
+        (r"language", "English" if _english(insight) else "unknown"),
         (r"keyword|tags|phrases", ", ".join(insight.keywords)),
         (
             r"topic|theme|subject|category|tag|label|product",
@@ -148,7 +158,7 @@ def _words(insight: Insight, name: str) -> str:
 
 
 def _choose(insight: Insight, name: str, members: Sequence[object]) -> object:
-    """The member that the field's own value names, else the nearest in sentiment or the one the text mentions most."""
+    """The member the field's own value names, else the nearest in sentiment or the most mentioned."""
     wanted = _words(insight, name).lower()
     texts = [member for member in members if isinstance(member, str) and member]
     if not texts:
@@ -177,6 +187,11 @@ def _urgent(insight: Insight) -> bool:
 def _cefr(insight: Insight) -> str:
     ease = insight.reading_ease or 0.0
     return next((level for least, level in _CEFR if ease >= least), "C2")
+
+
+def _english(insight: Insight) -> bool:
+    words = insight.text.lower().split()
+    return sum(word in _SMALL_WORDS for word in words) >= len(words) / 12 > 0
 
 
 def _bound(schema: Mapping[str, object], key: str) -> float | None:

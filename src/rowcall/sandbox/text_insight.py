@@ -1,8 +1,8 @@
-"""What the text-insight agent finds in a text: sentiment, readability, keywords and the most telling sentence. Real work, on CPU.
+"""What the text-insight agent finds in a text: sentiment, readability, keywords, the most telling sentence.
 
-Sentiment is VADER's compound score (-1 to 1, `positive` from 0.05 up, `negative` from -0.05 down). Readability is Flesch reading
-ease (0 hard to 100 easy) with hyphenation for syllables. Keywords are YAKE's. All three know English; other text gets an answer
-too, only a poorer one.
+Sentiment is VADER's compound score (-1 to 1, `positive` from 0.05 up, `negative` from -0.05 down).
+Readability is Flesch reading ease (0 hard to 100 easy) with hyphenation for syllables. Keywords are YAKE's.
+All three know English; other text gets an answer too, only a poorer one.
 """
 
 import re
@@ -49,7 +49,7 @@ class Insight:
 
 
 def analyse(text: str) -> Insight:
-    """Analyse a text; only its first `ANALYSED_CHARS` characters, but words and sentences are counted in all of it."""
+    """Analyse the first `ANALYSED_CHARS` characters of a text; words and sentences are counted in all."""
     steps: list[Step] = []
     excerpt = text[:ANALYSED_CHARS]
     given = {"characters": len(excerpt)}

@@ -1,4 +1,4 @@
-"""The agent that passes questions on to any OpenAI-compatible server, so that real models can stand behind the sandbox.
+"""The agent that passes questions on to an OpenAI-compatible server: real models behind the sandbox.
 
 ROWCALL_UPSTREAM_KEY is sent as its bearer token, ROWCALL_UPSTREAM_MODEL takes the place of the model's name.
 """

@@ -1,6 +1,7 @@
-"""The shapes of the Responses API as agents on Databricks speak it: a request read, a reply and its stream written.
+"""The shapes of the Responses API as agents speak it: a request read, a reply and its stream written.
 
-Both kinds of server take the same body; they differ in the frames of a stream and in where a trace goes (FACTS 2.1, 2.2).
+Both kinds of server take the same body; they differ in the frames of a stream and in where a trace goes
+(FACTS 2.1, 2.2).
 """
 
 import json
@@ -17,7 +18,7 @@ Json = dict[str, object]
 _DELTA_CHARS = 24
 
 
-class WrongRequest(ValueError):
+class RequestError(ValueError):
     """A body that no Responses agent takes; the text says why."""
 
 
@@ -57,24 +58,24 @@ class PassedOn:
 
 
 def read_question(body: object) -> Question:
-    """Read a parsed body; raises `WrongRequest` where `input` is not a list of items."""
+    """Read a parsed body; raises `RequestError` where `input` is not a list of items."""
     if not isinstance(body, dict):
-        raise WrongRequest("Input should be a valid dictionary")
+        raise RequestError("Input should be a valid dictionary")
     whole = cast("Json", body)
     if "input" not in whole:
-        raise WrongRequest(
+        raise RequestError(
             "1 validation error for ResponsesAgentRequest\ninput\n  Field required [type=missing]"
         )
     items = whole["input"]
     if not isinstance(items, list):
         kind = type(items).__name__
-        raise WrongRequest(
+        raise RequestError(
             "1 validation error for ResponsesAgentRequest\n"
             f"input\n  Input should be a valid list [type=list_type, input_type={kind}]"
         )
     for index, item in enumerate(sequence(items)):
         if not isinstance(item, dict) or not ({"role", "type"} & item.keys()):
-            raise WrongRequest(f"1 validation error for ResponsesAgentRequest\ninput.{index}\n  Not an item")
+            raise RequestError(f"1 validation error for ResponsesAgentRequest\ninput.{index}\n  Not an item")
     return Question(_last_user_message(whole), whole, _schema(whole))
 
 
@@ -125,7 +126,7 @@ def make_reply(model: str, question: Question, answer: Answer) -> Json:
 
 
 def stream_events(reply: Json) -> Iterator[Json]:
-    """The events that build up a reply; `output_item.done` carries the whole text and, if there is one, the trace."""
+    """The events that build up a reply; `output_item.done` carries the whole text, and the trace if any."""
     message = cast("list[Json]", reply["output"])[0]
     text = cast("list[dict[str, str]]", message["content"])[0]["text"]
     yield {
@@ -152,7 +153,7 @@ def stream_events(reply: Json) -> Iterator[Json]:
 
 
 def app_frames(reply: Json, trace_id: str | None) -> Iterator[bytes]:
-    """The stream of an agent server: bare `data:` lines, the trace id in a frame of its own, then `[DONE]`."""
+    """The stream of an agent server: bare `data:` lines, the trace id in a frame of its own, `[DONE]`."""
     for event in stream_events(reply):
         yield f"data: {json.dumps(event)}\n\n".encode()
     if trace_id is not None:

@@ -1,4 +1,4 @@
-"""Lookups of the workspace's API: serving endpoints, apps, who is asking. Unknown addresses get the platform's own refusal."""
+"""Lookups of the workspace's API: serving endpoints, apps, who is asking."""
 
 from functools import partial
 

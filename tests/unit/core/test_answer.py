@@ -1,5 +1,6 @@
 """Structured answers: schemas as declared, and answers held against them."""
 
+import contextlib
 import json
 import pickle
 import string
@@ -22,13 +23,16 @@ def problems(fields: dict[object, object]) -> dict[str, str]:
     return dict(caught.value.problems)
 
 
+SIMPLE = ("string", "boolean", "tinyint", "smallint", "int", "bigint", "float", "double")
+
+
 def test_the_ddl_of_every_type() -> None:
     declared = {
         **{
             name: name
             for name in ("string", "boolean", "tinyint", "smallint", "int", "bigint", "float", "double")
         },
-        "fixed": "decimal(10, 2)",
+        "price": "decimal(10, 2)",
         "plain": "decimal",
         "day": "DATE",
         "moment": "timestamp",
@@ -40,8 +44,8 @@ def test_the_ddl_of_every_type() -> None:
     }
     assert parse_answer_schema(declared).ddl == (
         "STRUCT<`string`: STRING, `boolean`: BOOLEAN, `tinyint`: TINYINT, `smallint`: SMALLINT, `int`: INT, "
-        "`bigint`: BIGINT, `float`: FLOAT, `double`: DOUBLE, fixed: DECIMAL(10,2), plain: DECIMAL(10,0), day: DATE, "
-        "moment: TIMESTAMP, tags: ARRAY<STRING>, counts: MAP<STRING, BIGINT>, "
+        "`bigint`: BIGINT, `float`: FLOAT, `double`: DOUBLE, price: DECIMAL(10,2), plain: DECIMAL(10,0), "
+        "day: DATE, moment: TIMESTAMP, tags: ARRAY<STRING>, counts: MAP<STRING, BIGINT>, "
         "place: STRUCT<city: STRING, at: STRUCT<lat: DOUBLE, lon: DOUBLE>>, mood: STRING, alias: INT>"
     )
 
@@ -215,7 +219,8 @@ def test_values_that_fit(declared: object, given: str, fitted: str) -> None:
         ("tinyint", "-129", "$.f: expected tinyint, got -129"),
         ("double", '"1"', '$.f: expected double, got "1"'),
         ("double", "1e400", "$.f: expected double, got 1E+400"),
-        ("float", "1e39", "$.f: expected float, got 1000000000000000000000000000000000000000"[:68] + "…"),
+        ("float", "1e39", "$.f: expected float, got 1" + "0" * 39),
+        ("int", '"' + "x" * 50 + '"', '$.f: expected int, got "' + "x" * 38 + "…"),
         ("decimal(4,2)", "100", "$.f: expected decimal(4,2), got 100"),
         ("decimal(4,2)", "99.995", "$.f: expected decimal(4,2), got 99.995"),
         ("date", '"31.01.2026"', '$.f: expected date, got "31.01.2026"'),
@@ -324,12 +329,8 @@ def test_the_ddl_is_sql_with_the_declared_names(declared: dict[str, object]) -> 
 
 @given(st.text() | st.text("<>(),: `'intmapraysgce1", max_size=20))
 def test_any_text_is_a_type_or_a_problem(text: str) -> None:
-    try:
-        declared = schema(f=text)
-    except AnswerSchemaError as error:
-        assert error.problems
-    else:
-        assert declared.ddl.startswith("STRUCT<f: ")
+    with contextlib.suppress(AnswerSchemaError):
+        assert schema(f=text).ddl.startswith("STRUCT<f: ")
 
 
 JSON = st.recursive(

@@ -167,9 +167,9 @@ KINDS = st.sampled_from(
 )
 EVENTS = st.fixed_dictionaries(
     {"type": KINDS},
-    optional={
-        key: JSON for key in ("item", "response", "delta", "error", "trace_id", "databricks_output", "code")
-    },
+    optional=dict.fromkeys(
+        ("item", "response", "delta", "error", "trace_id", "databricks_output", "code"), JSON
+    ),
 )
 
 

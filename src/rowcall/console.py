@@ -1,0 +1,263 @@
+"""What people see: the plan, the progress line, the summary, tables of rows. Text comes from tables and servers, so nothing of it
+is read as markup."""
+
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.syntax import Syntax
+from rich.table import Table
+from rich.text import Text
+
+from rowcall.core.plan import RunPlan
+from rowcall.core.records import Progress as RunProgress
+from rowcall.core.report import RunRow
+
+QUIET_SECONDS = 10.0
+_MARKS = {"done": ("✔", "green"), "stopped": ("■", "yellow"), "failed": ("✘", "red"), "interrupted": ("■", "yellow")}
+
+
+class LiveReporter:
+    """Shows a run on a terminal as a progress bar; elsewhere as a line every ten seconds."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._plan: RunPlan | None = None
+        self._bar: Progress | None = None
+        self._task = TaskID(0)
+        self._started = self._spoke = time.monotonic()
+
+    def __enter__(self) -> "LiveReporter":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stop()
+
+    def plan(self, plan: RunPlan) -> None:
+        self._plan = plan
+        self._console.print(Text(headline(plan)))
+        self._started = time.monotonic()
+
+    def step(self, text: str) -> None:
+        self._stop()
+        if self._console.is_terminal:
+            self._console.print(Text(f"  {text} …", style="dim"))
+
+    def progress(self, progress: RunProgress) -> None:
+        if self._plan is None:
+            return
+        said = progress_line(progress, self._plan, time.monotonic() - self._started)
+        if self._console.is_terminal:
+            self._update(progress, said)
+        elif time.monotonic() - self._spoke >= QUIET_SECONDS:
+            self._spoke = time.monotonic()
+            self._console.print(Text(f"  {progress.asked:,}/{self._plan.rows.pending:,}  {said}"))
+
+    def _update(self, progress: RunProgress, said: str) -> None:
+        if self._bar is None:
+            columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.percentage:>3.0f} %"), TextColumn("{task.fields[said]}", markup=False))
+            self._bar = Progress(*columns, console=self._console, transient=True)
+            self._started = time.monotonic()
+            self._task = self._bar.add_task("", total=self._plan.rows.pending if self._plan else None, said="")
+            self._bar.start()
+        self._bar.update(self._task, completed=progress.asked, said=said)
+
+    def _stop(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+def headline(plan: RunPlan) -> str:
+    """One line that says what is about to happen."""
+    engine, rows = plan.engine, plan.rows
+    where = f"{engine.split.tasks} {_plural('task', engine.split.tasks)} × {engine.split.share}"
+    parts = [f"{rows.duplicates:,} {_plural('duplicate', rows.duplicates)}", f"{rows.answered:,} answered", f"{rows.pending:,} to ask"]
+    said = ", ".join(part for part in parts if not part.startswith("0 ")) or "nothing to ask"
+    return f"{plan.job} · {plan.bound.endpoint} · {engine.kind}, {engine.split.total} at once ({where}) · {rows.source:,} rows: {said}"
+
+
+def progress_line(progress: RunProgress, plan: RunPlan, seconds: float) -> str:
+    rate = progress.asked / seconds if seconds > 0 else 0.0
+    left = (plan.rows.pending - progress.asked) / rate if rate > 0 else None
+    parts = [f"ok {progress.ok:,}", f"failed {progress.failed:,}", f"in flight {progress.in_flight}", f"{rate:,.0f}/s"]
+    parts += [f"{duration(left)} left"] if left is not None and progress.asked else []
+    tokens = progress.input_tokens + progress.output_tokens
+    parts += [f"{tokens:,} tokens"] if tokens else []
+    parts += [f"stopping: {progress.stop[:80]}"] if progress.stop else []
+    return "  ".join(parts)
+
+
+def print_summary(console: Console, row: RunRow, job: str) -> None:
+    """How a run ended, where its answers are, and what to type next."""
+    mark, style = _MARKS.get(row.status, ("·", ""))
+    parts = [f"{row.asked:,} asked", f"{row.ok:,} ok"]
+    parts += [f"{count:,} {name}" for name, count in sorted(row.failures.items(), key=lambda item: -item[1])]
+    parts += [f"{row.retries:,} {_plural('retry', row.retries)}"] if row.retries else []
+    parts += [f"{row.input_tokens + row.output_tokens:,} tokens"] if row.input_tokens or row.output_tokens else []
+    parts += [duration(row.seconds)]
+    parts += [f"{row.cost:,.4f} {row.currency}"] if row.cost is not None else []
+    console.print(Text(f"{mark} {' · '.join(parts)}", style=style))
+    if row.message:
+        console.print(Text(f"  {row.status}: {row.message}", style=style))
+    console.print(Text(f"  answers {row.outputs_table}   traces {row.traces_table}   run {row.run_id}"))
+    left = row.pending_rows - row.ok
+    if left:
+        look = f"rowcall failures {row.run_id}   ·   " if row.failed else ""
+        console.print(Text(f"  next: {look}rowcall run {job} asks only the {left:,} that {'is' if left == 1 else 'are'} left"))
+
+
+def print_plan(console: Console, plan: RunPlan, preview: Sequence[Mapping[str, object]], *, statements: bool) -> None:
+    """Everything a run would do."""
+    console.print(Text(headline(plan), style="bold"))
+    table = Table.grid(padding=(0, 2))
+    for name, value in plan_facts(plan):
+        table.add_row(Text(name, style="dim"), Text(value))
+    console.print(table)
+    print_preview(console, preview)
+    if statements:
+        for name, text in plan_statements(plan):
+            console.print(Text(f"\n-- {name}", style="bold"))
+            console.print(Syntax(text, "sql", background_color="default", word_wrap=True))
+    else:
+        console.print(Text("  --sql shows every statement; nothing was written.", style="dim"))
+
+
+def plan_facts(plan: RunPlan) -> Iterable[tuple[str, str]]:
+    """What was decided and why, by name."""
+    engine, endpoint, rows, tables, calls = plan.engine, plan.bound.endpoint, plan.rows, plan.bound.tables, plan.calls
+    yield "endpoint", f"{endpoint} at {endpoint.url}"
+    yield "api", f"{endpoint.wire.api}{', streamed' if endpoint.wire.stream else ''}: {endpoint.api_reason}"
+    yield "engine", f"{engine.kind}: {engine.reason}"
+    yield "fan out", f"{engine.fan_out}: {engine.fan_out_reason} ({plan.session})"
+    split = engine.split
+    yield "in flight", f"{split.tasks} × {split.share} = {split.total} of at most {engine.concurrency}"
+    counts = f"{rows.source:,} source = {rows.duplicates:,} duplicate + {rows.answered:,} answered + {rows.pending:,} pending"
+    yield "rows", counts
+    price = calls.budget.cost(plan.input_tokens, 0)
+    cost = f", {price:.4f} {calls.budget.currency} before any output" if calls.budget.currency else ""
+    yield "input tokens", f"about {plan.input_tokens:,} (4 characters each){cost}"
+    yield "durable", f"every {engine.flush_rows:,} answers or {engine.flush_seconds:g} s; published every {engine.publish_seconds:g} s"
+    deadline = f", the run ends after {duration(calls.deadline)}" if calls.deadline else ""
+    yield "limits", f"{calls.timeout:g} s and {calls.retry.attempts} attempts a row{deadline}"
+    for name, table in (("answers", tables.outputs), ("traces", tables.traces), ("runs", tables.runs)):
+        yield name, table.replace("`", "")
+
+
+def plan_statements(plan: RunPlan) -> Iterable[tuple[str, str]]:
+    """Every statement of a run, in the order in which they are sent."""
+    statements = plan.bound.statements
+    yield "count the rows", statements.count
+    yield "preview", statements.preview
+    for schema in plan.bound.schemas:
+        yield "schema", f"CREATE SCHEMA IF NOT EXISTS {schema}"
+    for statement in statements.create_tables:
+        yield "table", statement
+    yield "the rows to ask", statements.pending
+    yield "read them", statements.fetch
+    yield "publish answers", statements.merge_outputs
+    yield "publish traces", statements.merge_traces
+    yield "summary", statements.summary
+    yield "the row of the run", statements.merge_run
+
+
+def plan_json(plan: RunPlan, preview: Sequence[Mapping[str, object]]) -> dict[str, object]:
+    return {
+        "job": plan.job,
+        "run_id": plan.run_id,
+        "rows": {name: getattr(plan.rows, name) for name in ("source", "duplicates", "answered", "pending")},
+        "input_tokens": plan.input_tokens,
+        "tasks": plan.engine.split.tasks,
+        "calls_per_task": plan.engine.split.share,
+        **dict(plan_facts(plan)),
+        "preview": [dict(row) for row in preview],
+        "statements": [{"name": name, "sql": text} for name, text in plan_statements(plan)],
+    }
+
+
+def print_preview(console: Console, rows: Sequence[Mapping[str, object]]) -> None:
+    """Rendered requests, as they would be sent."""
+    for row in rows:
+        key = row["key"]
+        shown = ", ".join(str(value) for value in key.values()) if isinstance(key, Mapping) else str(key)
+        console.print(Text(f"\n▸ {shown}", style="bold"))
+        request = row["request"]
+        if request is None:
+            console.print(Text("  not asked: the prompt is NULL", style="yellow"))
+            continue
+        for name, value in json.loads(str(request)).items():
+            for line in _request_lines(name, value):
+                console.print(Text(f"  {line}"))
+
+
+def _request_lines(name: str, value: object) -> Iterable[str]:
+    if name == "messages" and isinstance(value, list):
+        for message in value:
+            yield f"{message['role']}: {shorten(message['content'], 400)}"
+    else:
+        yield f"{name}: {shorten(json.dumps(value, ensure_ascii=False), 400)}"
+
+
+def print_rows(console: Console, rows: Sequence[Mapping[str, object]], columns: Sequence[str], title: str = "") -> None:
+    """Rows of a table, the named columns only."""
+    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="dim")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(_cell(row.get(column))) for column in columns))
+    console.print(table)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, Mapping):
+        return "  ".join(f"{name} {_cell(item)}" for name, item in value.items() if item is not None)
+    if isinstance(value, list | tuple):
+        return ", ".join(_cell(item) for item in value)
+    if hasattr(value, "strftime"):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
+    return shorten(str(value), 300)
+
+
+def shorten(text: object, limit: int) -> str:
+    said = " ".join(str(text).split())
+    return said if len(said) <= limit else f"{said[: limit - 1]}…"
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it: 0.4 s, 12 s, 3 m 02 s, 1 h 05 m."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes == 0:
+        return f"{rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} m" if hours else f"{minutes} m {rest:02d} s"
+
+
+def _plural(word: str, count: int) -> str:
+    if count == 1:
+        return word
+    return f"{word[:-1]}ies" if word.endswith("y") else f"{word}s"
+
+
+def print_demo(
+    console: Console, sample: Sequence[Mapping[str, object]], counts: Mapping[str, int], folder: object, job: str, row: RunRow
+) -> None:
+    """What the demo filled, and what to try next."""
+    console.print()
+    print_rows(console, sample, list(sample[0]) if sample else [], title="Some of the answers")
+    console.print()
+    print_rows(console, [{"table": name, "rows": f"{count:,}"} for name, count in counts.items()], ("table", "rows"))
+    console.print(Text(f"\nThe tables are Delta folders under {folder}. Next:"))
+    for command, effect in (
+        (f"rowcall run {job} --sandbox", "asks nothing: every row has its answer"),
+        (f"rowcall plan {job} --sandbox --sql", "what a run would do, and every statement"),
+        (f"rowcall show {row.run_id}", "this run"),
+        (f"edit {job}, then run it again", "asks only what the change touches"),
+    ):
+        console.print(Text(f"  {command:<52} {effect}"))

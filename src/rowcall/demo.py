@@ -1,0 +1,78 @@
+"""The demo, a real job from end to end on this machine, and the start of a project of one's own."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from rowcall import api
+from rowcall.adapters.packaged import packaged
+from rowcall.core.errors import SetupError
+from rowcall.core.ports import Reporter, Row, SqlSession
+from rowcall.core.report import RunRow
+from rowcall.sandbox.texts import real_texts
+from rowcall.wiring import Options, surroundings
+
+JOB = "jobs/text_insight.yml"
+TEXTS_VIEW = "rowcall_demo_texts"
+ROWS = 240
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """What the demo did: the run, some answers, rows per table, and where the tables are."""
+
+    row: RunRow
+    sample: Sequence[Row]
+    counts: Mapping[str, int]
+    folder: Path
+    job_file: Path
+
+
+def run_demo(home: Path, reporter: Reporter) -> Demo:
+    """Fill `main.demo.texts` with real texts, unless it is there, and run the sample job on it."""
+    job_file = Path(JOB) if Path(JOB).is_file() else packaged("jobs") / Path(JOB).name
+    loaded = api.load_job(job_file)
+    with surroundings(loaded.definition, Options(home=home, sandbox=True)) as here:
+        fill_texts(here.session, reporter)
+        row = api.run_here(loaded, here, reporter=reporter)
+        answers = row.outputs_table
+        sample = here.session.query(
+            f"SELECT o.text_id, o.answer.sentiment, o.answer.keywords, o.answer.summary FROM {answers} AS o "
+            "WHERE o.outcome = 'ok' ORDER BY sha2(o.text_id, 256) LIMIT 5"
+        )
+        tables = ("main.demo.texts", answers, row.traces_table, "main.rowcall.runs")
+        counts = {table: int(str(here.session.query(f"SELECT count(*) AS n FROM {table}")[0]["n"])) for table in tables}
+    return Demo(row, sample, counts, home / "lakehouse", job_file)
+
+
+def fill_texts(session: SqlSession, reporter: Reporter) -> None:
+    """Make the prompt table of the demo: summaries, docstrings and help topics found on this machine."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    session.create_schema("`main`.`demo`")
+    if any(row["tableName"] == "texts" for row in session.query("SHOW TABLES IN main.demo")):
+        return
+    reporter.step(f"filling main.demo.texts with {ROWS} texts from this machine")
+    with TemporaryDirectory() as folder:
+        path = f"{folder}/texts.parquet"
+        pq.write_table(pa.Table.from_pylist(list(real_texts(limit=ROWS))), path)
+        session.view_of_files(TEXTS_VIEW, [path])
+        session.execute(f"CREATE TABLE main.demo.texts USING DELTA AS SELECT * FROM {TEXTS_VIEW}")
+
+
+def start_project(folder: Path) -> list[Path]:
+    """Copy the sample job and the schema into a new project. Raises `SetupError` if one of the files is there already."""
+    wanted = {folder / "jobs" / name: packaged("jobs") / name for name in (Path(JOB).name, "schema.json")}
+    present = [str(path) for path in wanted if path.exists()]
+    if present:
+        raise SetupError(f"{', '.join(present)} {'exists' if len(present) == 1 else 'exist'} already; choose another folder")
+    try:
+        (folder / "jobs").mkdir(parents=True, exist_ok=True)
+        for path, original in wanted.items():
+            shutil.copyfile(original, path)
+    except OSError as error:
+        raise SetupError(f"{folder} cannot be written: {error.strerror}") from error
+    return list(wanted)
