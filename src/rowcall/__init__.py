@@ -18,7 +18,17 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["DefinitionError", "Job", "RowcallError", "RunError", "SetupError", "__version__", "load_job", "plan", "run"]
+__all__ = [
+    "DefinitionError",
+    "Job",
+    "RowcallError",
+    "RunError",
+    "SetupError",
+    "__version__",
+    "load_job",
+    "plan",
+    "run",
+]
 
 _HOMES = {
     "load_job": ("rowcall.api", "load_job"),

@@ -3,7 +3,6 @@
 import os
 import secrets
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -102,11 +101,19 @@ def run_here(loaded: LoadedJob, here: Surroundings, *, only_new: bool = False, r
     return runner.run(made, here.session, here.journals, connect, reporter, __version__, _context(here))
 
 
-def runs(table: str, *, job: str | None = None, run_id: str | None = None, limit: int = 20, options: Options | None = None) -> list[Row]:
+def runs(
+    table: str,
+    *,
+    job: str | None = None,
+    run_id: str | None = None,
+    limit: int = 20,
+    options: Options | None = None,
+) -> list[Row]:
     """Rows of a runs table, newest first."""
     with _tables(table, options) as session:
         return session.query(
-            sql.list_runs(sql_texts(), sql.quote_table(table), limit), {"job": job or "%", "run_id": run_id or "%"}
+            sql.list_runs(sql_texts(), sql.quote_table(table), limit),
+            {"job": job or "%", "run_id": run_id or "%"},
         )
 
 
@@ -173,7 +180,9 @@ def _query(loaded: LoadedJob) -> str | None:
     found = next((folder / prompts.file for folder in folders if (folder / prompts.file).is_file()), None)
     if found is None:
         tried = ", ".join(str(folder / prompts.file) for folder in folders)
-        raise DefinitionError([Problem("", "prompts.file", f"there is no file {prompts.file!r}", hint=f"Looked for {tried}.")])
+        raise DefinitionError(
+            [Problem("", "prompts.file", f"there is no file {prompts.file!r}", hint=f"Looked for {tried}.")]
+        )
     return found.read_text(encoding="utf-8")
 
 
@@ -181,7 +190,15 @@ def _source_problem(definition: JobDefinition, error: SqlError) -> Problem:
     prompts = definition.prompts
     if error.missing and prompts.table:
         return Problem("", "prompts.table", f"there is no table {prompts.table!r}, or it may not be read")
-    key = "prompts.query" if prompts.query else "prompts.file" if prompts.file else "prompts.where" if prompts.where else "prompts.table"
+    key = (
+        "prompts.query"
+        if prompts.query
+        else "prompts.file"
+        if prompts.file
+        else "prompts.where"
+        if prompts.where
+        else "prompts.table"
+    )
     return Problem("", key, error.reason)
 
 
@@ -191,14 +208,23 @@ def _endpoint_facts(definition: JobDefinition, here: Surroundings) -> EndpointFa
     if isinstance(endpoint, AppEndpoint):
         url = here.workspace.app_url(endpoint.app)
         if url is None:
-            raise _misfit("endpoint.app", f"there is no app {endpoint.app!r} in {here.workspace.host}, or you may not use it")
+            raise _misfit(
+                "endpoint.app",
+                f"there is no app {endpoint.app!r} in {here.workspace.host}, or you may not use it",
+            )
         if not here.workspace.oauth():
-            raise _misfit("endpoint.app", "apps take OAuth tokens only, and this login has none (a PAT or a notebook's token)")
+            raise _misfit(
+                "endpoint.app",
+                "apps take OAuth tokens only, and this login has none (a PAT or a notebook's token)",
+            )
         return EndpointFacts(f"{url}/responses", url)
     if isinstance(endpoint, ServingEndpoint):
         task = here.workspace.serving_task(endpoint.serving)
         if task is None:
-            raise _misfit("endpoint.serving", f"there is no serving endpoint {endpoint.serving!r} in {here.workspace.host}")
+            raise _misfit(
+                "endpoint.serving",
+                f"there is no serving endpoint {endpoint.serving!r} in {here.workspace.host}",
+            )
         return EndpointFacts(f"{here.workspace.host}/serving-endpoints/responses", here.workspace.host, task)
     url = endpoint.url.rstrip("/")
     return EndpointFacts(f"{url}/responses", url)

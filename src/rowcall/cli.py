@@ -5,7 +5,7 @@ Exit codes: 0 all answered · 1 the run failed or stopped · 2 the job definitio
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -34,9 +34,13 @@ app = typer.Typer(
 )
 
 JobFile = Annotated[Path, typer.Argument(help="A job definition, e.g. jobs/text_insight.yml.", show_default=False)]
-Variables = Annotated[list[str] | None, typer.Option("--var", "-v", metavar="NAME=VALUE", help="Fills ${NAME} in the job.")]
+Variables = Annotated[
+    list[str] | None, typer.Option("--var", "-v", metavar="NAME=VALUE", help="Fills ${NAME} in the job.")
+]
 Profile = Annotated[str | None, typer.Option(help="A profile of ~/.databrickscfg to log in with.")]
-UseSandbox = Annotated[bool, typer.Option("--sandbox", help="Ask the agents of the local sandbox, whatever is configured.")]
+UseSandbox = Annotated[
+    bool, typer.Option("--sandbox", help="Ask the agents of the local sandbox, whatever is configured.")
+]
 Upstream = Annotated[str | None, typer.Option(help="An OpenAI-compatible URL behind the sandbox's agent `upstream`.")]
 Home = Annotated[Path, typer.Option(help="Folder of the embedded lakehouse, the sandbox and the journals.")]
 OnlyNew = Annotated[bool, typer.Option("--only-new", help="Keep ok answers to earlier versions of a request.")]
@@ -121,7 +125,10 @@ def preview(
 
 
 @app.command()
-def validate(jobs: Annotated[list[Path], typer.Argument(help="Job definitions.", show_default=False)], var: Variables = None) -> None:
+def validate(
+    jobs: Annotated[list[Path], typer.Argument(help="Job definitions.", show_default=False)],
+    var: Variables = None,
+) -> None:
     """Check job definitions: every mistake, with its line. Needs no workspace."""
     problems: list[str] = []
     for job in jobs:
@@ -151,7 +158,17 @@ def runs(
     if as_json:
         _print_json(found)
     elif found:
-        columns = ("run_id", "job", "status", "source_rows", "asked", "ok", "failed", "started_at", "endpoint")
+        columns = (
+            "run_id",
+            "job",
+            "status",
+            "source_rows",
+            "asked",
+            "ok",
+            "failed",
+            "started_at",
+            "endpoint",
+        )
         console.print_rows(_console(), found, columns)
     else:
         typer.echo(f"{table} has no run{f' of job {job}' if job else ''}.")
@@ -172,7 +189,11 @@ def show(
     if as_json:
         _print_json(row)
     else:
-        console.print_rows(_console(), [{"": name, " ": value} for name, value in row.items() if value not in (None, {}, "")], ("", " "))
+        console.print_rows(
+            _console(),
+            [{"": name, " ": value} for name, value in row.items() if value not in (None, {}, "")],
+            ("", " "),
+        )
 
 
 @app.command()
@@ -208,13 +229,17 @@ def sandbox(
 
     with _errors(), start_sandbox(home / "sandbox", upstream, port=port) as started:
         typer.echo(f"The sandbox workspace is at {started.host}. Log in to it with:\n")
-        typer.echo(f"  export DATABRICKS_CONFIG_FILE={started.config_file} DATABRICKS_CONFIG_PROFILE={started.profile}\n")
+        typer.echo(
+            f"  export DATABRICKS_CONFIG_FILE={started.config_file} DATABRICKS_CONFIG_PROFILE={started.profile}\n"
+        )
         typer.echo("Ctrl-C stops it.")
         started.wait()
 
 
 @app.command()
-def schema(output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to a file.")] = None) -> None:
+def schema(
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to a file.")] = None,
+) -> None:
     """Print the JSON schema of job definitions, for editors."""
     from rowcall.core.job_yaml import job_schema
 
@@ -233,7 +258,9 @@ def init(folder: Annotated[Path, typer.Argument(help="A new or empty folder.")] 
         written = demo.start_project(folder)
     for path in written:
         typer.echo(f"wrote {path}")
-    typer.echo(f"\nnext: cd {folder} && rowcall demo   ·   rowcall plan {demo.JOB}   ·   edit the job, then rowcall run {demo.JOB}")
+    typer.echo(
+        f"\nnext: cd {folder} && rowcall demo   ·   rowcall plan {demo.JOB}   ·   edit the job, then rowcall run {demo.JOB}"
+    )
 
 
 @app.command("demo")
@@ -259,7 +286,7 @@ def main() -> NoReturn:
 
 
 @contextmanager
-def _errors() -> Iterator[None]:
+def _errors() -> Generator[None]:
     """A person's mistake becomes a message and an exit code, not a traceback."""
     try:
         yield
@@ -308,7 +335,9 @@ def _exit_code(row: "RunRow") -> int:
 def _console(*, stderr: bool = False) -> "Console":
     from rich.console import Console
 
-    return Console(stderr=stderr, highlight=False, soft_wrap=True)
+    # Into a pipe or a log, lines are as long as they are.
+    terminal = (sys.stderr if stderr else sys.stdout).isatty()
+    return Console(stderr=stderr, highlight=False, soft_wrap=True, width=None if terminal else 200)
 
 
 def _print_json(value: object) -> None:

@@ -17,7 +17,12 @@ from rowcall.core.records import Progress as RunProgress
 from rowcall.core.report import RunRow
 
 QUIET_SECONDS = 10.0
-_MARKS = {"done": ("✔", "green"), "stopped": ("■", "yellow"), "failed": ("✘", "red"), "interrupted": ("■", "yellow")}
+_MARKS = {
+    "done": ("✔", "green"),
+    "stopped": ("■", "yellow"),
+    "failed": ("✘", "red"),
+    "interrupted": ("■", "yellow"),
+}
 
 
 class LiveReporter:
@@ -33,7 +38,9 @@ class LiveReporter:
     def __enter__(self) -> "LiveReporter":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._stop()
 
     def plan(self, plan: RunPlan) -> None:
@@ -58,7 +65,12 @@ class LiveReporter:
 
     def _update(self, progress: RunProgress, said: str) -> None:
         if self._bar is None:
-            columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.percentage:>3.0f} %"), TextColumn("{task.fields[said]}", markup=False))
+            columns = (
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.percentage:>3.0f} %"),
+                TextColumn("{task.fields[said]}", markup=False),
+            )
             self._bar = Progress(*columns, console=self._console, transient=True)
             self._started = time.monotonic()
             self._task = self._bar.add_task("", total=self._plan.rows.pending if self._plan else None, said="")
@@ -75,15 +87,25 @@ def headline(plan: RunPlan) -> str:
     """One line that says what is about to happen."""
     engine, rows = plan.engine, plan.rows
     where = f"{engine.split.tasks} {_plural('task', engine.split.tasks)} × {engine.split.share}"
-    parts = [f"{rows.duplicates:,} {_plural('duplicate', rows.duplicates)}", f"{rows.answered:,} answered", f"{rows.pending:,} to ask"]
+    parts = [
+        f"{rows.duplicates:,} {_plural('duplicate', rows.duplicates)}",
+        f"{rows.answered:,} answered",
+        f"{rows.pending:,} to ask",
+    ]
     said = ", ".join(part for part in parts if not part.startswith("0 ")) or "nothing to ask"
-    return f"{plan.job} · {plan.bound.endpoint} · {engine.kind}, {engine.split.total} at once ({where}) · {rows.source:,} rows: {said}"
+    how = f"{engine.kind}, {engine.split.total} at once ({where})"
+    return f"{plan.job} · {plan.bound.endpoint} · {how} · {rows.source:,} rows: {said}"
 
 
 def progress_line(progress: RunProgress, plan: RunPlan, seconds: float) -> str:
     rate = progress.asked / seconds if seconds > 0 else 0.0
     left = (plan.rows.pending - progress.asked) / rate if rate > 0 else None
-    parts = [f"ok {progress.ok:,}", f"failed {progress.failed:,}", f"in flight {progress.in_flight}", f"{rate:,.0f}/s"]
+    parts = [
+        f"ok {progress.ok:,}",
+        f"failed {progress.failed:,}",
+        f"in flight {progress.in_flight}",
+        f"{rate:,.0f}/s",
+    ]
     parts += [f"{duration(left)} left"] if left is not None and progress.asked else []
     tokens = progress.input_tokens + progress.output_tokens
     parts += [f"{tokens:,} tokens"] if tokens else []
@@ -107,7 +129,9 @@ def print_summary(console: Console, row: RunRow, job: str) -> None:
     left = row.pending_rows - row.ok
     if left:
         look = f"rowcall failures {row.run_id}   ·   " if row.failed else ""
-        console.print(Text(f"  next: {look}rowcall run {job} asks only the {left:,} that {'is' if left == 1 else 'are'} left"))
+        console.print(
+            Text(f"  next: {look}rowcall run {job} asks only the {left:,} that {'is' if left == 1 else 'are'} left")
+        )
 
 
 def print_plan(console: Console, plan: RunPlan, preview: Sequence[Mapping[str, object]], *, statements: bool) -> None:
@@ -128,7 +152,13 @@ def print_plan(console: Console, plan: RunPlan, preview: Sequence[Mapping[str, o
 
 def plan_facts(plan: RunPlan) -> Iterable[tuple[str, str]]:
     """What was decided and why, by name."""
-    engine, endpoint, rows, tables, calls = plan.engine, plan.bound.endpoint, plan.rows, plan.bound.tables, plan.calls
+    engine, endpoint, rows, tables, calls = (
+        plan.engine,
+        plan.bound.endpoint,
+        plan.rows,
+        plan.bound.tables,
+        plan.calls,
+    )
     yield "endpoint", f"{endpoint} at {endpoint.url}"
     yield "api", f"{endpoint.wire.api}{', streamed' if endpoint.wire.stream else ''}: {endpoint.api_reason}"
     yield "engine", f"{engine.kind}: {engine.reason}"
@@ -140,7 +170,10 @@ def plan_facts(plan: RunPlan) -> Iterable[tuple[str, str]]:
     price = calls.budget.cost(plan.input_tokens, 0)
     cost = f", {price:.4f} {calls.budget.currency} before any output" if calls.budget.currency else ""
     yield "input tokens", f"about {plan.input_tokens:,} (4 characters each){cost}"
-    yield "durable", f"every {engine.flush_rows:,} answers or {engine.flush_seconds:g} s; published every {engine.publish_seconds:g} s"
+    yield (
+        "durable",
+        f"every {engine.flush_rows:,} answers or {engine.flush_seconds:g} s; published every {engine.publish_seconds:g} s",
+    )
     deadline = f", the run ends after {duration(calls.deadline)}" if calls.deadline else ""
     yield "limits", f"{calls.timeout:g} s and {calls.retry.attempts} attempts a row{deadline}"
     for name, table in (("answers", tables.outputs), ("traces", tables.traces), ("runs", tables.runs)):
@@ -246,7 +279,12 @@ def _plural(word: str, count: int) -> str:
 
 
 def print_demo(
-    console: Console, sample: Sequence[Mapping[str, object]], counts: Mapping[str, int], folder: object, job: str, row: RunRow
+    console: Console,
+    sample: Sequence[Mapping[str, object]],
+    counts: Mapping[str, int],
+    folder: object,
+    job: str,
+    row: RunRow,
 ) -> None:
     """What the demo filled, and what to try next."""
     console.print()

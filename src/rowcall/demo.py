@@ -68,7 +68,9 @@ def start_project(folder: Path) -> list[Path]:
     wanted = {folder / "jobs" / name: packaged("jobs") / name for name in (Path(JOB).name, "schema.json")}
     present = [str(path) for path in wanted if path.exists()]
     if present:
-        raise SetupError(f"{', '.join(present)} {'exists' if len(present) == 1 else 'exist'} already; choose another folder")
+        raise SetupError(
+            f"{', '.join(present)} {'exists' if len(present) == 1 else 'exist'} already; choose another folder"
+        )
     try:
         (folder / "jobs").mkdir(parents=True, exist_ok=True)
         for path, original in wanted.items():

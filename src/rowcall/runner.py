@@ -93,9 +93,13 @@ def recover(job: str, session: SqlSession, journals: JournalStore, reporter: Rep
     return found
 
 
-def _recover_one(run_id: str, session: SqlSession, journal: Journal, manifest: Mapping[str, Any], reporter: Reporter) -> int:
+def _recover_one(
+    run_id: str, session: SqlSession, journal: Journal, manifest: Mapping[str, Any], reporter: Reporter
+) -> int:
     how = manifest["publishing"]
-    publisher = Publisher(session, journal, Publishing(tuple(how["merges"]), how["merge_run"], how["summary"], how["pending"]))
+    publisher = Publisher(
+        session, journal, Publishing(tuple(how["merges"]), how["merge_run"], how["summary"], how["pending"])
+    )
     session.drop_table(publisher.how.pending)
     names = journal.segments()
     if not names and "over" in manifest:
@@ -103,7 +107,9 @@ def _recover_one(run_id: str, session: SqlSession, journal: Journal, manifest: M
     reporter.step(f"publishing what run {run_id} left behind")
     publisher.publish()
     total = publisher.tally()
-    row = report.ended(RunRow(**manifest["row"]), "interrupted", "found dead by the next run", total, time.time_ns() // 1000)
+    row = report.ended(
+        RunRow(**manifest["row"]), "interrupted", "found dead by the next run", total, time.time_ns() // 1000
+    )
     publisher.write_run(row)
     journal.write_note(MANIFEST, json.dumps({**manifest, "over": True}))
     journal.discard(names)
@@ -125,7 +131,10 @@ def run(
     journal = open_journal()
     statements = plan.bound.statements
     how = Publishing(
-        (statements.merge_outputs, statements.merge_traces), statements.merge_run, statements.summary, plan.bound.tables.pending
+        (statements.merge_outputs, statements.merge_traces),
+        statements.merge_run,
+        statements.summary,
+        plan.bound.tables.pending,
     )
     publisher = Publisher(session, journal, how)
     row = report.started(plan, started_ns // 1000, version, context)
@@ -198,7 +207,9 @@ def _refuse_if_alive(run_id: str, journal: Journal) -> None:
         return
     if alive["host"] == socket.gethostname() and (alive["pid"] == os.getpid() or not _process_exists(alive["pid"])):
         return
-    raise RunError(f"run {run_id} of this job is going on (process {alive['pid']} on {alive['host']}); wait for it or stop it")
+    raise RunError(
+        f"run {run_id} of this job is going on (process {alive['pid']} on {alive['host']}); wait for it or stop it"
+    )
 
 
 def _process_exists(pid: int) -> bool:

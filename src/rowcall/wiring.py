@@ -5,7 +5,7 @@ embedded lakehouse), a workspace (one that is configured, or the sandbox), and a
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from typing import Any
 
 from rowcall.adapters.auth import KeyLogin, Login, NoLogin, WorkspaceLogin
 from rowcall.adapters.journal import FolderJournals
-from rowcall.adapters.spark import SparkSqlSession
+from rowcall.adapters.spark import SparkSqlSession, ambient_spark
 from rowcall.adapters.workspace import DatabricksWorkspace
 from rowcall.core import sql
 from rowcall.core.definition import JobDefinition, UrlEndpoint
@@ -66,10 +66,12 @@ class Surroundings:
 
 
 @contextmanager
-def surroundings(definition: JobDefinition, options: Options) -> Iterator[Surroundings]:
+def surroundings(definition: JobDefinition, options: Options) -> Generator[Surroundings]:
     """Find or start everything a job needs; what was started is stopped at the end."""
     with ExitStack() as stack, ThreadPoolExecutor(1) as background:
-        needs_sandbox = not isinstance(definition.endpoint, UrlEndpoint) and (options.sandbox or not _has_workspace(options))
+        needs_sandbox = not isinstance(definition.endpoint, UrlEndpoint) and (
+            options.sandbox or not _has_workspace(options)
+        )
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="rowcall-sandbox-"))) if needs_sandbox else None
         starting = background.submit(start_sandbox, folder, options.upstream) if folder else None
         try:
@@ -83,21 +85,28 @@ def surroundings(definition: JobDefinition, options: Options) -> Iterator[Surrou
             parallel=parallel,
             workspace=DatabricksWorkspace(login),
             login=login,
-            journals=FolderJournals(Path("/Volumes", *volume, "journal") if volume else Path(definition.journal or options.home / "journal")),
+            journals=FolderJournals(
+                Path("/Volumes", *volume, "journal") if volume else Path(definition.journal or options.home / "journal")
+            ),
             journal_volume=volume,
             context={"workspace": "sandbox"} if sandbox else {},
         )
 
 
 @contextmanager
-def tables_only(catalogs: tuple[str, ...], options: Options) -> Iterator[SqlSession]:
+def tables_only(catalogs: tuple[str, ...], options: Options) -> Generator[SqlSession]:
     """A session to look at tables with; nothing that could be asked."""
     with ExitStack() as stack:
         yield _open_session(catalogs, options, stack)[0]
 
 
 def _session(definition: JobDefinition, options: Options, stack: ExitStack) -> tuple[SqlSession, bool]:
-    names = [definition.outputs.table, definition.traces.table, definition.runs.table, definition.prompts.table]
+    names = [
+        definition.outputs.table,
+        definition.traces.table,
+        definition.runs.table,
+        definition.prompts.table,
+    ]
     return _open_session(tuple(catalog for name in names if name and (catalog := sql.catalog_of(name))), options, stack)
 
 
@@ -106,21 +115,12 @@ def _open_session(catalogs: tuple[str, ...], options: Options, stack: ExitStack)
     if options.spark is not None:
         return SparkSqlSession(options.spark, f"Spark {options.spark.version}"), True
     if "DATABRICKS_RUNTIME_VERSION" in os.environ:
-        return SparkSqlSession(_ambient_spark(None), f"Databricks {os.environ['DATABRICKS_RUNTIME_VERSION']}"), True
+        return SparkSqlSession(ambient_spark(None), f"Databricks {os.environ['DATABRICKS_RUNTIME_VERSION']}"), True
     if remote := os.environ.get("SPARK_REMOTE"):
-        return SparkSqlSession(_ambient_spark(remote), f"Spark Connect at {remote.split(';')[0]}"), True
+        return SparkSqlSession(ambient_spark(remote), f"Spark Connect at {remote.split(';')[0]}"), True
     house = lakehouse.open_lakehouse(options.home / "lakehouse", catalogs)
     stack.callback(house.stop)
     return SparkSqlSession(house.spark, lakehouse.KIND, house), False
-
-
-def _ambient_spark(remote: str | None) -> Any:
-    try:
-        from pyspark.sql import SparkSession
-    except ImportError as error:
-        raise SetupError("pyspark is missing: pip install 'rowcall[spark]' (on Databricks the runtime brings it)") from error
-    builder = SparkSession.builder.remote(remote) if remote else SparkSession.builder
-    return builder.getOrCreate()
 
 
 def _has_workspace(options: Options) -> bool:
@@ -135,5 +135,7 @@ def _journal_volume(definition: JobDefinition) -> tuple[str, str, str] | None:
         return None
     volume = sql.volume_beside(definition.outputs.table)
     if volume is None:
-        raise SetupError(f"outputs.table {definition.outputs.table!r} names no catalog and schema; give all three parts, or set journal")
+        raise SetupError(
+            f"outputs.table {definition.outputs.table!r} names no catalog and schema; give all three parts, or set journal"
+        )
     return volume

@@ -57,7 +57,9 @@ def credentials(login: Login) -> Credentials:
         case KeyLogin(variable):
             key = os.environ.get(variable)
             if not key:
-                raise SetupError(f"endpoint.api_key names the environment variable {variable}, which is not set where the calls are made")
+                raise SetupError(
+                    f"endpoint.api_key names the environment variable {variable}, which is not set where the calls are made"
+                )
             return _FixedHeaders({"Authorization": f"Bearer {key}"})
         case NoLogin():
             return _FixedHeaders({})

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -16,7 +16,7 @@ UNAUTHORIZED = 401
 
 
 @asynccontextmanager
-async def connect(login: Login) -> AsyncIterator[EndpointClient]:
+async def connect(login: Login) -> AsyncGenerator[EndpointClient]:
     """A client that logs in as `login` says. The worker owns the limit, so the pool has none."""
     connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=300)
     async with aiohttp.ClientSession(connector=connector, auto_decompress=True) as session:
@@ -47,7 +47,12 @@ class AiohttpClient:
         ) as reply:
             first_byte_ns = time.time_ns()
             body = await reply.read()
-            return HttpReply(reply.status, {name.lower(): value for name, value in reply.headers.items()}, body, first_byte_ns)
+            return HttpReply(
+                reply.status,
+                {name.lower(): value for name, value in reply.headers.items()},
+                body,
+                first_byte_ns,
+            )
 
 
 def failure_of(error: Exception) -> HttpFailure:

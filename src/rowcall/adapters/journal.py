@@ -49,7 +49,8 @@ class FolderJournal:
 
         found: set[str] = set()
         for path in self.paths(self.segments()):
-            found.update(pq.read_table(path, columns=["request_hash"]).column(0).to_pylist())
+            hashes = pq.read_table(path, columns=["request_hash"]).column(0).to_pylist()
+            found.update(str(request_hash) for request_hash in hashes)
         return found
 
     def write_note(self, name: str, text: str) -> None:

@@ -1,10 +1,10 @@
 """`SqlSession` over a SparkSession, using only what Spark Connect has: Databricks, Apache Spark and Sail alike."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from rowcall.core.errors import RunError, SqlError
+from rowcall.core.errors import RunError, SetupError, SqlError
 from rowcall.core.ports import Row, TaskWork
 from rowcall.core.records import Column
 
@@ -12,7 +12,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 REPORT_SCHEMA = "report STRING"
-_MISSING = ("TABLE_OR_VIEW_NOT_FOUND", "SCHEMA_NOT_FOUND", "NO_SUCH_CATALOG", "DELTA_TABLE_NOT_FOUND", "PATH_NOT_FOUND")
+_MISSING = (
+    "TABLE_OR_VIEW_NOT_FOUND",
+    "SCHEMA_NOT_FOUND",
+    "NO_SUCH_CATALOG",
+    "DELTA_TABLE_NOT_FOUND",
+    "PATH_NOT_FOUND",
+)
 
 
 class TableFolders(Protocol):
@@ -78,8 +84,20 @@ class SparkSqlSession:
         self._spark.interruptAll()
 
 
+def ambient_spark(remote: str | None = None) -> Any:
+    """The session of the runtime, or of a Spark Connect server at `remote`."""
+    try:
+        from pyspark.sql import SparkSession
+    except ImportError as error:
+        raise SetupError(
+            "pyspark is missing: pip install 'rowcall[spark]' (on Databricks the runtime brings it)"
+        ) from error
+    builder = SparkSession.builder.remote(remote) if remote else SparkSession.builder
+    return builder.getOrCreate()
+
+
 @contextmanager
-def _mapped(statement: str) -> Iterator[None]:
+def _mapped(statement: str) -> Generator[None]:
     """The one place where Spark's errors become rowcall's. gRPC's are a lost server, not a bad statement."""
     import grpc
     from pyspark.errors import PySparkException, PythonException
@@ -96,12 +114,10 @@ def _mapped(statement: str) -> Iterator[None]:
 
 
 def _shorten(text: str, limit: int = 600) -> str:
-    said = text.split("JVM stacktrace:")[0].split("== SQL")[0].strip()
+    said = text.split("JVM stacktrace:", maxsplit=1)[0].split("== SQL", maxsplit=1)[0].strip()
     return said if len(said) <= limit else f"{said[:limit]} …"
 
 
 def _last_line(text: str) -> str:
     lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
     return _shorten(lines[-1] if lines else "no message")
-
-

@@ -34,7 +34,8 @@ class DatabricksWorkspace:
     def _get(self, path: str) -> dict[str, Any] | None:
         """The reply as it came: fields newer than the installed SDK are kept. None for what does not exist."""
         from databricks.sdk import WorkspaceClient
-        from databricks.sdk.errors import DatabricksError, NotFound
+        from databricks.sdk.errors import NotFound
+        from databricks.sdk.errors.base import DatabricksError
 
         try:
             found = WorkspaceClient(config=workspace_config(self._login)).api_client.do("GET", path)

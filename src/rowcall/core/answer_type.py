@@ -14,9 +14,7 @@ from sqlglot import exp, tokenize
 from sqlglot.errors import SqlglotError
 
 INTEGERS: Mapping[str, int] = MappingProxyType({"tinyint": 7, "smallint": 15, "int": 31, "bigint": 63})
-FLOATS: Mapping[str, float] = MappingProxyType(
-    {"float": 3.4028234663852886e38, "double": 1.7976931348623157e308}
-)
+FLOATS: Mapping[str, float] = MappingProxyType({"float": 3.4028234663852886e38, "double": 1.7976931348623157e308})
 _FORMATS: Mapping[str, str] = MappingProxyType({"date": "date", "timestamp": "date-time"})
 _SCALARS = ("string", "boolean", *INTEGERS, *FLOATS, *_FORMATS)
 _NESTED = ("decimal", "array", "map", "struct")

@@ -8,6 +8,7 @@ from typing import cast
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from rowcall.core.answer import AnswerSchemaError
 from rowcall.core.job_schema import Shape, job_shape
 from rowcall.core.unknown_keys import closest
 from rowcall.core.variables import Filled
@@ -29,8 +30,9 @@ class Complaints:
         for details in error.errors(include_url=False):
             # The tag of a union is a key like any other to the one who wrote it.
             tag = str(details.get("ctx", {}).get("discriminator", "")).strip("'")
-            loc = (*details["loc"], tag) if details["type"] == "union_tag_invalid" else details["loc"]
-            self._found.setdefault(_path(loc), []).append(details)
+            path = _path(details["loc"])
+            path = (*path, tag) if details["type"] == "union_tag_invalid" else path
+            self._found.setdefault(path, []).append(details)
 
     def take_as_text(self) -> bool:
         """Puts the text of a variable back where it was read as a number but a text is asked for."""
@@ -68,13 +70,19 @@ class Complaints:
 
     def _tell_own(self, path: Path, error: ErrorDetails) -> None:
         """What a validator of the definition says."""
+        own = error.get("ctx", {}).get("error")
+        if isinstance(own, AnswerSchemaError):
+            for inside, message in own.problems:
+                place = (*path, *inside.split(".")) if inside else path
+                self._tree.say(self._tree.written(place), _sentence(message), of_value=True)
+            return
         text = error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
         about = _KEY_FIRST.fullmatch(text)
         if about and self._tree.written(named := tuple(about[1].split("."))) in self._tree.places:
             path, text = named, about[2]
         of_value = text.startswith("expected ")
         text = f"is {self._given(path)}; {text}" if of_value else text
-        self._tree.say(self._tree.written(path), f"{text}.", of_value=of_value)
+        self._tree.say(self._tree.written(path), _sentence(text), of_value=of_value)
 
     def _given(self, path: Path) -> str:
         if path[-1] in _SECRETS:
@@ -150,7 +158,7 @@ def _expected(error: ErrorDetails, shape: Shape) -> str:
 
 
 def _sentence(text: str) -> str:
-    return text if text.endswith(".") else f"{text}."
+    return text if text.endswith((".", "?")) else f"{text}."
 
 
 def _steps(data: object, path: Path) -> Iterator[object]:

@@ -21,12 +21,21 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticKnownError
+
+from rowcall.core.answer import parse_answer_schema
 
 _DURATION = re.compile(r"(?=\d)(?:(\d+(?:\.\d+)?)h)?\s*(?:(\d+(?:\.\d+)?)m)?\s*(?:(\d+(?:\.\d+)?)s)?")
 _MONEY = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Z]{3})")
 _SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 _NAME = r"^[A-Za-z][A-Za-z0-9_.-]{0,62}$"
 _TABLE = re.compile(r"(?:[^.`]+|`(?:[^`]|``)+`)(?:\.(?:[^.`]+|`(?:[^`]|``)+`)){0,2}")
+
+
+def _not_a_flag(value: object) -> object:
+    if isinstance(value, bool):
+        raise PydanticKnownError("int_type")
+    return value
 
 
 def _seconds(value: object) -> object:
@@ -36,7 +45,7 @@ def _seconds(value: object) -> object:
             raise ValueError("expected a duration such as 90s, 10m, 2h or 1h30m")
         hours, minutes, seconds = (float(part or 0) for part in match.groups())
         return hours * 3600 + minutes * 60 + seconds
-    return value
+    return _not_a_flag(value)
 
 
 def _table(value: str) -> str:
@@ -49,8 +58,14 @@ Seconds = Annotated[
     float,
     BeforeValidator(_seconds),
     Field(gt=0),
-    WithJsonSchema({"anyOf": [{"type": "string", "pattern": r"^[0-9.hms ]+$"}, {"type": "number"}], "examples": ["90s", "2h"]}),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "string", "pattern": r"^[0-9.hms ]+$"}, {"type": "number"}],
+            "examples": ["90s", "2h"],
+        }
+    ),
 ]
+Whole = Annotated[int, BeforeValidator(_not_a_flag)]
 TableName = Annotated[str, AfterValidator(_table)]
 Name = Annotated[str, StringConstraints(pattern=_NAME)]
 
@@ -62,11 +77,13 @@ class _Model(BaseModel):
 class Prompts(_Model):
     """The rows to ask: a table, a query, or a file with a query under sql/prompts/."""
 
-    table: TableName | None = Field(None, description="The prompt table.")
-    query: str | None = Field(None, description="A SELECT whose rows are the prompt table.")
-    file: str | None = Field(None, description="A file with such a SELECT, for instance sql/prompts/reviews.sql.")
+    table: TableName | None = Field(default=None, description="The prompt table.")
+    query: str | None = Field(default=None, description="A SELECT whose rows are the prompt table.")
+    file: str | None = Field(
+        default=None, description="A file with such a SELECT, for instance sql/prompts/reviews.sql."
+    )
     key: tuple[str, ...] = Field(min_length=1, description="The column, or columns, that identify a row.")
-    where: str | None = Field(None, description="A SQL condition; only rows that meet it are asked.")
+    where: str | None = Field(default=None, description="A SQL condition; only rows that meet it are asked.")
 
     @field_validator("key", mode="before")
     @classmethod
@@ -95,14 +112,20 @@ class Message(_Model):
 class Request(_Model):
     """What is sent for one row. `{column}` stands for that row's value anywhere in a text; `{{` and `}}` are plain braces."""
 
-    instructions: str | None = Field(None, description="The system prompt.")
-    input: str | None = Field(None, description="The user's message.")
-    messages: tuple[Message, ...] | None = Field(None, min_length=1, description="A whole conversation instead of input.")
-    parameters: dict[str, Any] = Field(default_factory=dict, description="Body fields such as temperature, max_output_tokens.")
+    instructions: str | None = Field(default=None, description="The system prompt.")
+    input: str | None = Field(default=None, description="The user's message.")
+    messages: tuple[Message, ...] | None = Field(
+        default=None, min_length=1, description="A whole conversation instead of input."
+    )
+    parameters: dict[str, Any] = Field(
+        default_factory=dict, description="Body fields such as temperature, max_output_tokens."
+    )
     custom_inputs: dict[str, Any] = Field(default_factory=dict, description="Passed to the agent as custom_inputs.")
-    databricks_options: dict[str, Any] = Field(default_factory=dict, description="Model Serving only, e.g. return_trace: true.")
+    databricks_options: dict[str, Any] = Field(
+        default_factory=dict, description="Model Serving only, e.g. return_trace: true."
+    )
     nulls: Literal["empty", "error", "skip"] = Field(
-        "empty",
+        default="empty",
         description="A NULL in a text is an empty string (empty); makes the row a null_prompt error, not asked (error); leaves "
         "the row out (skip). A row whose every placeholder is NULL is never asked.",
     )
@@ -123,9 +146,13 @@ class Price(_Model):
 
 
 class _Endpoint(_Model):
-    api: Literal["auto", "responses"] = Field("auto", description="The wire shape; auto picks it from the endpoint.")
-    stream: bool = Field(False, description="Ask for a stream and assemble it; keeps proxies from cutting long answers.")
-    price: Price | None = Field(None, description="Price of a million tokens, for costs and max_cost.")
+    api: Literal["auto", "responses"] = Field(
+        default="auto", description="The wire shape; auto picks it from the endpoint."
+    )
+    stream: bool = Field(
+        default=False, description="Ask for a stream and assemble it; keeps proxies from cutting long answers."
+    )
+    price: Price | None = Field(default=None, description="Price of a million tokens, for costs and max_cost.")
 
 
 class AppEndpoint(_Endpoint):
@@ -146,7 +173,7 @@ class UrlEndpoint(_Endpoint):
     url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$")]
     model: str | None = None
     api_key: Annotated[str, StringConstraints(pattern=r"^env:[A-Za-z_][A-Za-z0-9_]*$")] | None = Field(
-        None, description="Where the key is, never the key: env:NAME."
+        default=None, description="Where the key is, never the key: env:NAME."
     )
 
 
@@ -160,7 +187,9 @@ def _endpoint_kind(value: object) -> str | None:
 
 
 Endpoint = Annotated[
-    Annotated[AppEndpoint, Tag("app")] | Annotated[ServingEndpoint, Tag("serving")] | Annotated[UrlEndpoint, Tag("url")],
+    Annotated[AppEndpoint, Tag("app")]
+    | Annotated[ServingEndpoint, Tag("serving")]
+    | Annotated[UrlEndpoint, Tag("url")],
     Discriminator(
         _endpoint_kind,
         custom_error_type="endpoint",
@@ -173,12 +202,18 @@ class ResponsesEngine(_Model):
     """HTTP calls fanned out under one limit for the whole run."""
 
     kind: Literal["responses"] = "responses"
-    concurrency: int = Field(16, ge=1, le=4096, description="Most calls in flight at once, over all tasks together.")
-    fan_out: Literal["auto", "executors", "driver"] = Field("auto", description="Where the calls are made.")
-    tasks: int | Literal["auto"] = Field("auto", description="Spark tasks that share the concurrency.")
-    flush_rows: int = Field(200, ge=1, description="Answers a worker may hold before they are durable.")
-    flush_seconds: Seconds = Field(1.0, description="How long a worker may hold an answer before it is durable.")
-    publish_seconds: Seconds = Field(60.0, description="How often durable answers are merged into the outputs while the run goes on.")
+    concurrency: Whole = Field(
+        default=16, ge=1, le=4096, description="Most calls in flight at once, over all tasks together."
+    )
+    fan_out: Literal["auto", "executors", "driver"] = Field(default="auto", description="Where the calls are made.")
+    tasks: Whole | Literal["auto"] = Field(default="auto", description="Spark tasks that share the concurrency.")
+    flush_rows: Whole = Field(default=200, ge=1, description="Answers a worker may hold before they are durable.")
+    flush_seconds: Seconds = Field(
+        default=1.0, description="How long a worker may hold an answer before it is durable."
+    )
+    publish_seconds: Seconds = Field(
+        default=60.0, description="How often durable answers are merged into the outputs while the run goes on."
+    )
 
     @field_validator("tasks")
     @classmethod
@@ -191,7 +226,15 @@ class ResponsesEngine(_Model):
 class Answer(_Model):
     """A structured answer: field names to SQL types, nested mappings for structs, a list of texts for a choice."""
 
-    fields: dict[str, Any] = Field(alias="schema", min_length=1, description="e.g. {sentiment: [good, bad], score: double}")
+    fields: dict[str, Any] = Field(
+        alias="schema", min_length=1, description="e.g. {sentiment: [good, bad], score: double}"
+    )
+
+    @field_validator("fields")
+    @classmethod
+    def _readable(cls, value: dict[str, Any]) -> dict[str, Any]:
+        parse_answer_schema(value)
+        return value
 
 
 class Outputs(_Model):
@@ -199,12 +242,14 @@ class Outputs(_Model):
 
 
 class Traces(_Model):
-    table: TableName | None = Field(None, description="Default: rowcall.traces in the catalog of the outputs.")
-    content: Literal["full", "preview", "none"] = Field("full", description="How much prompt and answer text spans carry.")
+    table: TableName | None = Field(default=None, description="Default: rowcall.traces in the catalog of the outputs.")
+    content: Literal["full", "preview", "none"] = Field(
+        default="full", description="How much prompt and answer text spans carry."
+    )
 
 
 class Runs(_Model):
-    table: TableName | None = Field(None, description="Default: rowcall.runs in the catalog of the outputs.")
+    table: TableName | None = Field(default=None, description="Default: rowcall.runs in the catalog of the outputs.")
 
 
 def _money(value: object) -> object:
@@ -230,32 +275,43 @@ def _share_or_count(value: object) -> object:
         if match is None or float(match[1]) > 100:
             raise ValueError("expected a share such as 5% or a number of rows")
         return float(match[1]) / 100
-    return value
+    return _not_a_flag(value)
 
 
 MaxFailures = Annotated[
     Annotated[int, Field(ge=0, strict=True)] | Annotated[float, Field(ge=0, le=1)],
     BeforeValidator(_share_or_count),
     PlainSerializer(lambda value: value if isinstance(value, int) else f"{value:.4%}"),
-    WithJsonSchema({"anyOf": [{"type": "string", "pattern": r"^[0-9.]+ ?%$"}, {"type": "integer", "minimum": 0}], "examples": ["5%", 100]}),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "string", "pattern": r"^[0-9.]+ ?%$"}, {"type": "integer", "minimum": 0}],
+            "examples": ["5%", 100],
+        }
+    ),
 ]
 
 
 class Limits(_Model):
     """When a call, a row or the run is given up. Answers already given are kept and the next run goes on from them."""
 
-    timeout: Seconds = Field(120.0, description="One HTTP exchange.")
-    attempts: int = Field(6, ge=1, le=100, description="HTTP exchanges for one row.")
-    deadline: Seconds | None = Field(None, description="The run: no call starts after it.")
-    max_failures: MaxFailures | None = Field(None, description="Failed rows after which the run stops: a number or a share.")
-    max_cost: Annotated[Money, BeforeValidator(_money)] | None = Field(None, description="Stops the run; needs endpoint.price.")
-    max_tokens: int | None = Field(None, ge=1, description="Input and output tokens after which the run stops.")
+    timeout: Seconds = Field(default=120.0, description="One HTTP exchange.")
+    attempts: Whole = Field(default=6, ge=1, le=100, description="HTTP exchanges for one row.")
+    deadline: Seconds | None = Field(default=None, description="The run: no call starts after it.")
+    max_failures: MaxFailures | None = Field(
+        default=None, description="Failed rows after which the run stops: a number or a share."
+    )
+    max_cost: Annotated[Money, BeforeValidator(_money)] | None = Field(
+        default=None, description="Stops the run; needs endpoint.price."
+    )
+    max_tokens: Whole | None = Field(default=None, ge=1, description="Input and output tokens after which the run stops.")
 
 
 class JobDefinition(_Model):
     """One batch job: a prompt table, what to ask about each row, whom to ask, and where the answers go."""
 
-    job: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,62}$")] = Field(description="The job's name.")
+    job: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,62}$")] = Field(
+        description="The job's name."
+    )
     description: str = ""
     variables: dict[str, str | int | float | bool] = Field(
         default_factory=dict, description="Defaults for ${name}; the command line overrides them."
@@ -264,13 +320,14 @@ class JobDefinition(_Model):
     request: Request
     endpoint: Endpoint
     engine: ResponsesEngine = Field(default_factory=ResponsesEngine)
-    answer: Literal["text"] | Answer = Field("text", description="text, or a schema for typed columns.")
+    answer: Literal["text"] | Answer = Field(default="text", description="text, or a schema for typed columns.")
     outputs: Outputs
     traces: Traces = Field(default_factory=Traces)
     runs: Runs = Field(default_factory=Runs)
     limits: Limits = Field(default_factory=Limits)
     journal: str | None = Field(
-        None, description="Folder for answers not yet published; default: a volume `rowcall` beside the outputs, or .rowcall/journal."
+        default=None,
+        description="Folder for answers not yet published; default: a volume `rowcall` beside the outputs, or .rowcall/journal.",
     )
 
     @model_validator(mode="after")

@@ -43,9 +43,7 @@ _TYPE_WORDS = {
 
 def job_schema() -> str:
     """The JSON Schema of a definition as text. Any value may also be a text with a `${variable}` in it."""
-    return (
-        json.dumps({"$schema": _DIALECT, **_with_variables(_schema())}, indent=2, ensure_ascii=False) + "\n"
-    )
+    return json.dumps({"$schema": _DIALECT, **_with_variables(_schema())}, indent=2, ensure_ascii=False) + "\n"
 
 
 @cache
@@ -119,9 +117,7 @@ class Shape:
     def takes_text(self, text: str) -> bool:
         """Whether this text may stand here, rather than a number, a list or one of some words."""
         kinds = {branch.get("type") for branch in self.branches}
-        patterns = [
-            branch.get("pattern", "") for branch in self.branches if not branch.keys() & {"enum", "const"}
-        ]
+        patterns = [branch.get("pattern", "") for branch in self.branches if not branch.keys() & {"enum", "const"}]
         return kinds == {"string"} and any(re.search(pattern, text) for pattern in patterns)
 
     @property
@@ -160,17 +156,14 @@ class Shape:
         """What may stand here, in words."""
         words = [word for branch in self.branches for word in _words(branch)]
         if len(self.objects) > 1:
-            tags = [f"`{name}`" for branch in self.objects for name in branch.get("required", [])]
-            words = [
-                *(word for word in words if not word.startswith("a mapping")),
-                f"a mapping with {listed(tags)}",
-            ]
+            apart = [tag for branch in self.objects for tag in tags(branch)]
+            others = [word for word in words if not word.startswith("a mapping")]
+            words = [*others, f"a mapping with {listed(apart)}"]
         kinds = {branch.get("type") for branch in self.branches}
         # A Decimal may be given as a text, and a float as an integer: no use to know.
-        needless = (
-            "a text" if kinds == {"number", "string"} else "a whole number" if "number" in kinds else ""
-        )
-        return listed([word for word in dict.fromkeys(words) if word != needless])
+        needless = {"a text"} if kinds == {"number", "string"} else set[str]()
+        needless |= {"a whole number"} if "number" in kinds else set()
+        return listed([word for word in dict.fromkeys(words) if word not in needless])
 
 
 def tags(branch: Schema) -> list[str]:
@@ -208,9 +201,7 @@ def _fits(branch: Schema, value: Mapping[str, object]) -> bool:
     """Whether a mapping looks meant for this branch: its required keys are there, its constants agree."""
     properties: dict[str, Schema] = branch.get("properties", {})
     constants = {name: inner["const"] for name, inner in properties.items() if "const" in inner}
-    agrees = all(
-        value.get(name, properties[name].get("default")) == const for name, const in constants.items()
-    )
+    agrees = all(value.get(name, properties[name].get("default")) == const for name, const in constants.items())
     return agrees and all(name in value for name in branch.get("required", []))
 
 

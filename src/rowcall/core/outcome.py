@@ -141,11 +141,7 @@ def _fitted(read: Reply, schema: AnswerSchema) -> Reply:
 
 def _failure(reply: HttpReply, now_ns: int) -> Reply:
     parsed = parse_json(reply.body)
-    said = (
-        ServerError(page_text(reply.body.decode("utf-8", "replace")))
-        if parsed is None
-        else read_error(parsed)
-    )
+    said = ServerError(page_text(reply.body.decode("utf-8", "replace"))) if parsed is None else read_error(parsed)
     if 300 <= reply.status < 400:
         return _redirected(reply)
     kind, code = _kind(said, reply.status)

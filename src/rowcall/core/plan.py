@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
@@ -19,12 +19,14 @@ from rowcall.core.definition import AppEndpoint, JobDefinition, ServingEndpoint
 from rowcall.core.endpoints import Wire
 from rowcall.core.errors import DefinitionError, Problem
 from rowcall.core.limits import Budget, Split, auto_tasks, failure_limit, split
-from rowcall.core.prompt import PromptErrors, RenderedRequest, render_request
+from rowcall.core.prompt import PromptProblemsError, RenderedRequest, render_request
 from rowcall.core.records import Column, RowCounts
 from rowcall.core.retry import RetryPolicy
 from rowcall.core.spans import SpanContext
 
-KEY_TYPES = re.compile(r"string|(var)?char(\(\d+\))?|tinyint|smallint|int|bigint|date|timestamp(_ntz)?|boolean|decimal\(\d+,\d+\)")
+KEY_TYPES = re.compile(
+    r"string|(var)?char(\(\d+\))?|tinyint|smallint|int|bigint|date|timestamp(_ntz)?|boolean|decimal\(\d+,\d+\)"
+)
 CHARS_PER_TOKEN = 4
 
 
@@ -134,15 +136,23 @@ def bind(definition: JobDefinition, facts: Facts, texts: sql.SqlTexts, run: "Run
         raise DefinitionError(problems)
     endpoint = _endpoint(definition, facts.endpoint, answer)
     tables = _tables(definition, run.run_id)
-    statements = _statements(definition, facts, texts, run, keys, request, endpoint, tables, answer_type)
+    statements = _statements(definition, facts, texts, run, _Shape(keys, request, endpoint, tables, answer_type))
     schemas = {sql.schema_of(name) for name in (tables.outputs, tables.traces, tables.runs)}
-    return Bound(keys, tables, tuple(sorted(schema for schema in schemas if schema)), statements, endpoint, answer, request.null_prompt)
+    return Bound(
+        keys,
+        tables,
+        tuple(sorted(schema for schema in schemas if schema)),
+        statements,
+        endpoint,
+        answer,
+        request.null_prompt,
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What a run is given beside its job: `day` is the day of the start (`2026-11-23`), `only_new` keeps answers to earlier versions
-    of a request."""
+    """What a run is given beside its job: `day` is the day of the start (`2026-11-23`), `only_new` keeps answers to
+    earlier versions of a request."""
 
     run_id: str
     day: str
@@ -196,13 +206,22 @@ def _keys(definition: JobDefinition, columns: Sequence[Column], problems: list[P
         if column is None:
             close = difflib.get_close_matches(name, names, n=1)
             hint = f"Did you mean `{close[0]}`? " if close else ""
-            problems.append(Problem("", "prompts.key", f"there is no column {name!r}", hint=f"{hint}There are: {', '.join(names)}."))
+            problems.append(
+                Problem(
+                    "",
+                    "prompts.key",
+                    f"there is no column {name!r}",
+                    hint=f"{hint}There are: {', '.join(names)}.",
+                )
+            )
         elif not KEY_TYPES.fullmatch(column.type):
             expected = "a text, whole number, decimal, date, timestamp or boolean"
             problems.append(Problem("", "prompts.key", f"column {name!r} is {column.type}; a key is {expected}"))
         elif column.name.lower() in sql.OUTPUT_COLUMNS:
             hint = f"Rename it in prompts.query: SELECT *, {column.name} AS {column.name}_key FROM …"
-            problems.append(Problem("", "prompts.key", f"the outputs table has a column {column.name!r} of its own", hint=hint))
+            problems.append(
+                Problem("", "prompts.key", f"the outputs table has a column {column.name!r} of its own", hint=hint)
+            )
         else:
             found.append(column)
     return tuple(found)
@@ -211,8 +230,11 @@ def _keys(definition: JobDefinition, columns: Sequence[Column], problems: list[P
 def _request(definition: JobDefinition, columns: Sequence[Column], problems: list[Problem]) -> RenderedRequest | None:
     try:
         return render_request(definition.request, columns)
-    except PromptErrors as errors:
-        problems += [Problem("", _request_key(definition, error.key), error.message, hint=error.hint) for error in errors.problems]
+    except PromptProblemsError as errors:
+        problems += [
+            Problem("", _request_key(definition, error.key), error.message, hint=error.hint)
+            for error in errors.problems
+        ]
         return None
 
 
@@ -224,10 +246,16 @@ def _request_key(definition: JobDefinition, key: str) -> str:
     index, has_instructions = int(match[1]), definition.request.instructions is not None
     if has_instructions and index == 0:
         return "request.instructions"
-    return "request.input" if definition.request.input is not None else f"request.messages[{index - has_instructions}].content"
+    return (
+        "request.input"
+        if definition.request.input is not None
+        else f"request.messages[{index - has_instructions}].content"
+    )
 
 
-def _outputs_misfits(table: str, columns: Sequence[Column], keys: Sequence[Column], answer_type: str) -> Iterator[Problem]:
+def _outputs_misfits(
+    table: str, columns: Sequence[Column], keys: Sequence[Column], answer_type: str
+) -> Iterator[Problem]:
     there = {column.name.lower(): column.type for column in columns}
     wanted = {key.name.lower(): key.type for key in keys} | {"answer": answer_type}
     remedy = "Write to another table, or rename this one."
@@ -241,7 +269,12 @@ def _outputs_misfits(table: str, columns: Sequence[Column], keys: Sequence[Colum
             yield Problem("", "outputs.table", said, hint=remedy)
     extra = [name for name in there if name not in wanted and name not in sql.OUTPUT_COLUMNS]
     if extra and not missing:
-        yield Problem("", "outputs.table", f"{table} has columns this job does not fill: {', '.join(extra)}", hint=remedy)
+        yield Problem(
+            "",
+            "outputs.table",
+            f"{table} has columns this job does not fill: {', '.join(extra)}",
+            hint=remedy,
+        )
 
 
 def _plain(type_: str) -> str:
@@ -273,25 +306,28 @@ def _tables(definition: JobDefinition, run_id: str) -> sql.Tables:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    keys: tuple[Column, ...]
+    request: RenderedRequest
+    endpoint: EndpointPlan
+    tables: sql.Tables
+    answer_type: str
+
+
 def _statements(
-    definition: JobDefinition,
-    facts: Facts,
-    texts: sql.SqlTexts,
-    run: RunOptions,
-    keys: tuple[Column, ...],
-    request: RenderedRequest,
-    endpoint: EndpointPlan,
-    tables: sql.Tables,
-    answer_type: str,
+    definition: JobDefinition, facts: Facts, texts: sql.SqlTexts, run: RunOptions, shape: _Shape
 ) -> sql.Statements:
+    keys, tables, answer_type = shape.keys, shape.tables, shape.answer_type
     source = sql.source(texts, definition.prompts, facts.query)
-    rendered = sql.rendered(texts, source, keys, request, _fingerprint(endpoint))
+    rendered = sql.rendered(texts, source, keys, shape.request, _fingerprint(shape.endpoint))
     outputs = tables.outputs if facts.outputs is not None else None
     resource = json.dumps({"service.name": "rowcall", "service.version": run.version})
+    comment = definition.description or f"Answers of job {definition.job}"
     return sql.Statements(
         count=sql.count(texts, rendered, keys, outputs, only_new=run.only_new),
         preview=sql.preview(texts, rendered, keys, run.preview_rows),
-        create_tables=sql.create_tables(texts, tables, keys, answer_type, definition.description or f"Answers of job {definition.job}"),
+        create_tables=sql.create_tables(texts, tables, keys, answer_type, comment),
         pending=sql.pending(texts, rendered, keys, tables, only_new=run.only_new),
         fetch=sql.fetch(texts, tables),
         merge_outputs=sql.merge_outputs(texts, tables, keys, answer_type, run.run_id),
@@ -304,7 +340,12 @@ def _statements(
 def _fingerprint(endpoint: EndpointPlan) -> str:
     """What beside the request decides the answer. The engine, limits and prices do not."""
     wire = endpoint.wire
-    parts = {"kind": endpoint.kind, "name": endpoint.name, "model": wire.model, "answer": asdict(wire.answer) if wire.answer else None}
+    parts = {
+        "kind": endpoint.kind,
+        "name": endpoint.name,
+        "model": wire.model,
+        "answer": wire.answer.ddl if wire.answer else None,
+    }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -315,7 +356,12 @@ def _key_problems(definition: JobDefinition, counts: RowCounts) -> Iterator[Prob
         yield Problem("", "prompts.key", f"{names} is NULL in {counts.null_keys:,} rows", hint=hint)
     if counts.clashing_keys:
         hint = "Name more columns in prompts.key, or make the rows distinct in prompts.query."
-        yield Problem("", "prompts.key", f"{names} stands for different requests in {counts.clashing_keys:,} cases", hint=hint)
+        yield Problem(
+            "",
+            "prompts.key",
+            f"{names} stands for different requests in {counts.clashing_keys:,} cases",
+            hint=hint,
+        )
 
 
 def _engine(definition: JobDefinition, facts: Facts, counts: RowCounts) -> EnginePlan:
@@ -325,7 +371,9 @@ def _engine(definition: JobDefinition, facts: Facts, counts: RowCounts) -> Engin
     if engine.fan_out != "auto":
         fan_out, reason = engine.fan_out, "as the job says"
     if fan_out == "executors" and not facts.executors:
-        raise DefinitionError([Problem("", "engine.fan_out", f"{facts.session} has no executors", hint="Use auto or driver.")])
+        raise DefinitionError(
+            [Problem("", "engine.fan_out", f"{facts.session} has no executors", hint="Use auto or driver.")]
+        )
     tasks = engine.tasks
     if fan_out == "driver":
         tasks = 1

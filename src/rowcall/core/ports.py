@@ -154,7 +154,7 @@ class Workspace(Protocol):
         ...
 
     def serving_task(self, name: str) -> str | None:
-        """The task of a serving endpoint (`agent/v1/responses`, `llm/v1/chat`, `` if it does not say), or None where there is none."""
+        """The task of a serving endpoint (`agent/v1/responses`; empty if it does not say), or None where there is none."""
         ...
 
     def oauth(self) -> bool:

@@ -44,11 +44,11 @@ class RenderedRequest:
 
 
 def render_request(request: Request, columns: Sequence[Column], alias: str = "p") -> RenderedRequest:
-    """Build the expression over the columns of the relation `alias`. Raises `PromptErrors` with everything that is wrong."""
+    """Build the expression over the columns of the relation `alias`. Raises `PromptProblemsError` with everything that is wrong."""
     scope = _Scope(columns, alias)
     json_sql = _concat(list(_json(neutral_request(request), "request", scope, text=True)))
     if scope.problems:
-        raise PromptErrors(scope.problems)
+        raise PromptProblemsError(scope.problems)
     nulls = [field.copy().is_(exp.null()) for field in scope.used.values()]
     if not nulls:
         return RenderedRequest(_sql(json_sql), None, "")
@@ -61,7 +61,7 @@ def render_request(request: Request, columns: Sequence[Column], alias: str = "p"
     return RenderedRequest(_sql(guarded), None, said if len(nulls) > 1 else f"{names} is NULL")
 
 
-class PromptErrors(ValueError):
+class PromptProblemsError(ValueError):
     """All the placeholders of a request that cannot be rendered."""
 
     def __init__(self, problems: Sequence[PromptError]) -> None:
@@ -91,10 +91,10 @@ class _Scope:
         self.columns = {column.name.lower(): column for column in columns}
         self.names = [column.name for column in columns]
         self.alias = alias
-        self.used: dict[str, exp.Expression] = {}
+        self.used: dict[str, exp.Condition] = {}
         self.problems: list[PromptError] = []
 
-    def resolve(self, field: Field, key: str, *, counts: bool) -> tuple[exp.Expression, str]:
+    def resolve(self, field: Field, key: str, *, counts: bool) -> tuple[exp.Condition, str]:
         """The SQL for a placeholder and its type; an unknown one is noted and stands as NULL."""
         found = self._find(field)
         if found is None:
@@ -102,12 +102,14 @@ class _Scope:
             return exp.null(), "void"
         expression, type_ = found
         if type_ == "binary":
-            self.problems.append(PromptError(key, f"column {field.name!r} is BINARY", "Decode it in prompts.query first."))
+            self.problems.append(
+                PromptError(key, f"column {field.name!r} is BINARY", "Decode it in prompts.query first.")
+            )
         if counts:
             self.used[field.name] = expression
         return expression.copy(), type_
 
-    def _find(self, field: Field) -> tuple[exp.Expression, str] | None:
+    def _find(self, field: Field) -> tuple[exp.Condition, str] | None:
         column = self.columns.get(field.name.lower())
         if column is not None:
             return exp.column(_name(column.name), table=self.alias), column.type
@@ -115,7 +117,7 @@ class _Scope:
         parent = self.columns.get(first.lower())
         if field.quoted or not path or parent is None or not parent.type.startswith("struct"):
             return None
-        expression: exp.Expression = exp.column(_name(parent.name), table=self.alias)
+        expression: exp.Condition = exp.column(_name(parent.name), table=self.alias)
         for part in path:
             expression = exp.Dot(this=expression, expression=_name(part))
         return expression, field_type(parent.type, path)
@@ -139,7 +141,7 @@ def field_type(type_: str, path: Sequence[str]) -> str:
     return parsed.sql(dialect=DIALECT).lower()
 
 
-def _json(value: object, key: str, scope: _Scope, *, text: bool) -> Iterator[str | exp.Expression]:
+def _json(value: object, key: str, scope: _Scope, *, text: bool) -> Iterator[str | exp.Condition]:
     """Fragments of JSON text: constant ones as str, per-row ones as SQL. `text` says placeholders are always text."""
     match value:
         case str():
@@ -161,7 +163,7 @@ def _json(value: object, key: str, scope: _Scope, *, text: bool) -> Iterator[str
             yield json.dumps(value, default=str)
 
 
-def _json_text(value: str, key: str, scope: _Scope, *, text: bool) -> Iterator[str | exp.Expression]:
+def _json_text(value: str, key: str, scope: _Scope, *, text: bool) -> Iterator[str | exp.Condition]:
     try:
         parts = parse_template(value)
     except TemplateError as error:
@@ -177,20 +179,23 @@ def _json_text(value: str, key: str, scope: _Scope, *, text: bool) -> Iterator[s
         yield _to_json(_concat(pieces))
 
 
-def _as_text(value: exp.Expression, type_: str) -> exp.Expression:
+def _as_text(value: exp.Condition, type_: str) -> exp.Condition:
     said = exp.func("TO_JSON", value) if _COMPLEX.match(type_) else exp.cast(value, "string")
     return exp.func("COALESCE", said, exp.Literal.string(""))
 
 
-def _to_json(value: exp.Expression) -> exp.Expression:
+def _to_json(value: exp.Condition) -> exp.Condition:
     """One value as JSON text. `to_json` takes no bare values, so the value goes in as an array of one and the brackets come off."""
     array = exp.Anonymous(this="TO_JSON", expressions=[exp.array(value)])
     length = exp.Anonymous(this="CHAR_LENGTH", expressions=[array.copy()])
-    return exp.Anonymous(this="SUBSTR", expressions=[array, exp.Literal.number(2), exp.Sub(this=length, expression=exp.Literal.number(2))])
+    return exp.Anonymous(
+        this="SUBSTR",
+        expressions=[array, exp.Literal.number(2), exp.Sub(this=length, expression=exp.Literal.number(2))],
+    )
 
 
-def _concat(fragments: Sequence[str | exp.Expression]) -> exp.Expression:
-    merged: list[str | exp.Expression] = []
+def _concat(fragments: Sequence[str | exp.Condition]) -> exp.Condition:
+    merged: list[str | exp.Condition] = []
     for fragment in fragments:
         if isinstance(fragment, str) and merged and isinstance(merged[-1], str):
             merged[-1] += fragment
@@ -206,5 +211,5 @@ def _name(name: str) -> exp.Identifier:
     return exp.to_identifier(name, quoted=True)
 
 
-def _sql(expression: exp.Expression) -> str:
+def _sql(expression: exp.Condition) -> str:
     return expression.sql(dialect=DIALECT)

@@ -70,7 +70,10 @@ class RunRow:
 
     def as_json(self) -> dict[str, object]:
         """For the JSON line: plain values, times as seconds since 1970."""
-        times = {"started_at": self.started_at / 1e6, "ended_at": self.ended_at / 1e6 if self.ended_at else None}
+        times = {
+            "started_at": self.started_at / 1e6,
+            "ended_at": self.ended_at / 1e6 if self.ended_at else None,
+        }
         return {**asdict(self), "seconds": round(self.seconds, 3), **times}
 
 
@@ -151,8 +154,16 @@ def record(row: RunRow) -> "pa.Table":
     import pyarrow as pa
 
     text, number, when = pa.string(), pa.int64(), pa.timestamp("us", tz="UTC")
-    kinds = {"concurrency": pa.int32(), "tasks": pa.int32(), "cost": pa.float64(), "started_at": when, "ended_at": when}
+    kinds = {
+        "concurrency": pa.int32(),
+        "tasks": pa.int32(),
+        "cost": pa.float64(),
+        "started_at": when,
+        "ended_at": when,
+    }
     kinds |= {"failures": pa.map_(text, number), "context": pa.map_(text, text)}
     values = asdict(row) | {"failures": list(row.failures.items()), "context": list(row.context.items())}
-    schema = pa.schema([(name, kinds.get(name) or (number if isinstance(value, int) else text)) for name, value in values.items()])
+    schema = pa.schema(
+        [(name, kinds.get(name) or (number if isinstance(value, int) else text)) for name, value in values.items()]
+    )
     return pa.Table.from_pylist([values], schema=schema)

@@ -43,7 +43,14 @@ def schema() -> "pa.Schema":
 
     text, number = pa.string(), pa.int64()
     error = pa.struct([("kind", text), ("status", pa.int32()), ("code", text), ("message", text)])
-    event = pa.struct([("time_unix_nano", number), ("name", text), ("attributes", text), ("dropped_attributes_count", pa.int32())])
+    event = pa.struct(
+        [
+            ("time_unix_nano", number),
+            ("name", text),
+            ("attributes", text),
+            ("dropped_attributes_count", pa.int32()),
+        ]
+    )
     span = pa.struct(
         [
             ("trace_id", text),
@@ -99,7 +106,12 @@ def _clean_error(call: Call) -> dict[str, object] | None:
     error = call.reply.error
     if error is None:
         return None
-    return {"kind": error.kind.value, "status": error.status, "code": _clean(error.code), "message": _clean(error.message)}
+    return {
+        "kind": error.kind.value,
+        "status": error.status,
+        "code": _clean(error.code),
+        "message": _clean(error.message),
+    }
 
 
 def _clean(text: str | None) -> str | None:

@@ -48,8 +48,7 @@ def call_spans(call: Call, request: str, context: SpanContext) -> list[Span]:
     """Every span of a call, the root first."""
     root = span_id(call.trace_id, "call")
     spans = [_root(call, request, context, root)]
-    for attempt in call.attempts:
-        spans.append(_attempt(call, attempt, context, root))
+    spans += [_attempt(call, attempt, context, root) for attempt in call.attempts]
     if call.reply.trace and call.attempts:
         parent = span_id(call.trace_id, f"attempt {call.attempts[-1].number}")
         spans += _agent_spans(call.reply.trace, call.trace_id, parent, context.content)
@@ -82,7 +81,8 @@ def _root(call: Call, request: str, context: SpanContext, root: str) -> Span:
     }
     name = f"{context.operation} {context.endpoint}"
     times = (call.started_ns, call.ended_ns)
-    return _span(call.trace_id, root, None, name, "SPAN_KIND_CLIENT", times, attributes, _status(reply.outcome, reply.error))
+    status = _status(reply.outcome, reply.error)
+    return _span(_Ids(call.trace_id, root), name, "SPAN_KIND_CLIENT", times, attributes, status)
 
 
 def _attempt(call: Call, attempt: Attempt, context: SpanContext, root: str) -> Span:
@@ -97,12 +97,16 @@ def _attempt(call: Call, attempt: Attempt, context: SpanContext, root: str) -> S
         "rowcall.waited_seconds": round(attempt.waited, 3) or None,
         "rowcall.retry_after_seconds": attempt.retry_after,
         "rowcall.request_id": attempt.request_id,
-        "rowcall.first_byte_ms": (attempt.first_byte_ns - attempt.started_ns) // 1_000_000 if attempt.first_byte_ns else None,
+        "rowcall.first_byte_ms": (attempt.first_byte_ns - attempt.started_ns) // 1_000_000
+        if attempt.first_byte_ns
+        else None,
     }
     name = f"attempt {attempt.number}"
     status = _status(Outcome.ERROR if error else Outcome.OK, error)
     times = (attempt.started_ns, attempt.ended_ns)
-    return _span(call.trace_id, span_id(call.trace_id, name), root, name, "SPAN_KIND_CLIENT", times, attributes, status)
+    return _span(
+        _Ids(call.trace_id, span_id(call.trace_id, name), root), name, "SPAN_KIND_CLIENT", times, attributes, status
+    )
 
 
 def _agent_spans(trace: str, trace_id: str, parent: str, content: str) -> Iterator[Span]:
@@ -116,16 +120,19 @@ def _agent_spans(trace: str, trace_id: str, parent: str, content: str) -> Iterat
         status = _mapping(raw.get("status"))
         attributes = {str(key): _plain(value) for key, value in _mapping(raw.get("attributes")).items()}
         if content != "full":
-            attributes = {key: _content(value, content) if _is_content(key) else value for key, value in attributes.items()}
+            attributes = {
+                key: _content(value, content) if _is_content(key) else value for key, value in attributes.items()
+            }
         yield _span(
-            trace_id,
-            own,
-            _hex_id(raw.get("parent_span_id")) or parent,
+            _Ids(trace_id, own, _hex_id(raw.get("parent_span_id")) or parent),
             str(raw.get("name") or "span")[:200],
             "SPAN_KIND_INTERNAL",
             (start, max(start, end or start)),
             attributes,
-            {"message": str(status.get("message") or "")[:PREVIEW], "code": str(status.get("code") or "STATUS_CODE_UNSET")[:40]},
+            {
+                "message": str(status.get("message") or "")[:PREVIEW],
+                "code": str(status.get("code") or "STATUS_CODE_UNSET")[:40],
+            },
         )
 
 
@@ -135,23 +142,23 @@ def _raw_spans(trace: str) -> list[Mapping[str, object]]:
     except (ValueError, RecursionError):
         return []
     spans = data.get("spans")
-    return [_mapping(span) for span in cast(list[object], spans)] if isinstance(spans, list) else []
+    return [_mapping(span) for span in cast("list[object]", spans)] if isinstance(spans, list) else []
+
+
+@dataclass(frozen=True, slots=True)
+class _Ids:
+    trace: str
+    own: str
+    parent: str | None = None
 
 
 def _span(
-    trace_id: str,
-    own: str,
-    parent: str | None,
-    name: str,
-    kind: str,
-    times: tuple[int, int],
-    attributes: Mapping[str, object],
-    status: Mapping[str, str],
+    ids: _Ids, name: str, kind: str, times: tuple[int, int], attributes: Mapping[str, object], status: Mapping[str, str]
 ) -> Span:
     return {
-        "trace_id": trace_id,
-        "span_id": own,
-        "parent_span_id": parent,
+        "trace_id": ids.trace,
+        "span_id": ids.own,
+        "parent_span_id": ids.parent,
         "name": name,
         "kind": kind,
         "start_time_unix_nano": times[0],
@@ -186,7 +193,9 @@ def _content(value: object, content: str) -> str | None:
 
 
 def _is_content(key: str) -> bool:
-    return key.lower().endswith(("inputs", "outputs", "messages", "arguments", "result", "input", "output", "instructions"))
+    return key.lower().endswith(
+        ("inputs", "outputs", "messages", "arguments", "result", "input", "output", "instructions")
+    )
 
 
 def _plain(value: object) -> object:
@@ -200,7 +209,7 @@ def _plain(value: object) -> object:
 
 
 def _mapping(value: object) -> Mapping[str, object]:
-    return cast(Mapping[str, object], value) if isinstance(value, dict) else {}
+    return cast("Mapping[str, object]", value) if isinstance(value, dict) else {}
 
 
 def _nanos(value: object) -> int | None:

@@ -118,7 +118,9 @@ def source(texts: SqlTexts, prompts: Prompts, query: str | None) -> str:
     return _fill(texts, "statements/source_query", query=(query or "").strip().rstrip(";"), where=where)
 
 
-def rendered(texts: SqlTexts, source_sql: str, keys: Sequence[Column], request: RenderedRequest, fingerprint: str) -> str:
+def rendered(
+    texts: SqlTexts, source_sql: str, keys: Sequence[Column], request: RenderedRequest, fingerprint: str
+) -> str:
     """The relation (key, request, request_hash) of every prompt row."""
     return _fill(
         texts,
@@ -162,8 +164,12 @@ def pending(texts: SqlTexts, rendered_sql: str, keys: Sequence[Column], tables: 
     )
 
 
-def create_tables(texts: SqlTexts, tables: Tables, keys: Sequence[Column], answer_type: str, comment: str) -> tuple[str, ...]:
-    definitions = ",\n  ".join(f"{identifier(key.name)} {key.type.upper()} COMMENT 'Key of the prompt row'" for key in keys)
+def create_tables(
+    texts: SqlTexts, tables: Tables, keys: Sequence[Column], answer_type: str, comment: str
+) -> tuple[str, ...]:
+    definitions = ",\n  ".join(
+        f"{identifier(key.name)} {key.type.upper()} COMMENT 'Key of the prompt row'" for key in keys
+    )
     return (
         _fill(
             texts,

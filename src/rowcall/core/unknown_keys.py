@@ -91,8 +91,7 @@ class _Walk:
         if isinstance(value, list):
             items = cast("list[object]", value)
             return [
-                self.value(item, shape.at(index), (*path, index), (*meant, index))
-                for index, item in enumerate(items)
+                self.value(item, shape.at(index), (*path, index), (*meant, index)) for index, item in enumerate(items)
             ]
         if isinstance(value, dict) and shape.objects:
             return self._mapping(cast("dict[str, object]", value), shape, path, meant)

@@ -30,9 +30,7 @@ def fill_variables(tree: Tree, given: Mapping[str, str]) -> Filled:
     root = cast("dict[str, object]", tree.data)
     own = root.get(_SECTION)
     filling = _Filling(tree, given, cast("dict[str, object]", own) if isinstance(own, dict) else {})
-    tree.data = {
-        name: value if name == _SECTION else filling.value(value, (name,)) for name, value in root.items()
-    }
+    tree.data = {name: value if name == _SECTION else filling.value(value, (name,)) for name, value in root.items()}
     filling.filled.data = tree.data
     filling.check_section()
     filling.check_used()
@@ -101,9 +99,7 @@ class _Filling:
         for name, value in self._own.items():
             if isinstance(value, str) and not _usable(value):
                 hint = "Write the value out."
-                self._tree.say(
-                    (_SECTION, name), "a variable cannot refer to another one.", hint, of_value=True
-                )
+                self._tree.say((_SECTION, name), "a variable cannot refer to another one.", hint, of_value=True)
 
     def check_used(self) -> None:
         for name in self._own:

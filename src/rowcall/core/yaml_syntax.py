@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import yaml
 
 _INDENT = "Check the indentation: keys of one mapping start in the same column."
+_SHOWN = 60
 _QUOTE = "Put the whole value in quotes."
 _PAIR = "Write `key: value`, with a space after the colon."
 _BACKSLASH = "Double the backslash, or use single quotes."
@@ -51,9 +52,8 @@ _RULES = (
     _Rule(r"mapping values are not allowed", "a second colon, or the wrong indentation."),
     _Rule(r"expected <block end>, but found '<scalar>'", "there is text after the end of the value.", _QUOTE),
     _Rule(r"expected <block end>", "this line does not fit the ones above it.", _INDENT),
-    _Rule(
-        r"sequence entries are not allowed", "a list cannot start here.", "Give each `- item` its own line."
-    ),
+    _Rule(r"sequence entries are not allowed", "a list cannot start here.", "Give each `- item` its own line."),
+    _Rule(r"expected the node content", "a value is missing here, or the text lacks its quotes."),
     _Rule(r"nested deeper", "nested too deeply."),
 )
 
@@ -114,8 +114,8 @@ def _text_after_value(mistake: SyntaxMistake, line: str) -> SyntaxMistake:
     brace = re.match(r"\s*(?:- )?[\w.-]+:\s+(\{.*)", line)
     if brace is None:
         return mistake
-    hint = f"Quote the text: {_quoted(brace[1])}."
-    return replace(mistake, message="a value that starts with { is read as a mapping.", hint=hint)
+    message = "a value that starts with { is read as a mapping."
+    return replace(mistake, message=message, hint=_quote(brace[1]))
 
 
 def _in_brackets(mistake: SyntaxMistake, error: yaml.MarkedYAMLError, line: str) -> SyntaxMistake:
@@ -133,11 +133,15 @@ def _second_colon(mistake: SyntaxMistake, lines: list[str]) -> SyntaxMistake:
     pair = re.match(r"\s*(?:- )?[\w.-]+:\s+(.*:(?:\s.*)?)$", line)
     if pair:
         message = "a text that is not in quotes cannot hold a colon and a space."
-        return replace(mistake, message=message, hint=f"Quote the text: {_quoted(pair[1])}.")
+        return replace(mistake, message=message, hint=_quote(pair[1]))
     above = next((n for n in range(mistake.line - 1, 0, -1) if lines[n - 1].strip()), mistake.line)
     if above < mistake.line and ":" not in lines[above - 1]:
         return SyntaxMistake(above, 1, "expected a key and its value.", _PAIR)
     return replace(mistake, message="this line does not fit the ones above it.", hint=_INDENT)
+
+
+def _quote(text: str) -> str:
+    return f"Quote the text: {_quoted(text)}." if len(text) <= _SHOWN else _QUOTE
 
 
 def _quoted(text: str) -> str:

@@ -107,9 +107,7 @@ def read_yaml(text: str, file: str) -> Tree:
     tree = Tree(file, text)
     root = _compose(tree)
     if root is None:
-        raise DefinitionError(
-            [Problem(file, "", "the file is empty.", hint="A definition starts with `job: name`.")]
-        )
+        raise DefinitionError([Problem(file, "", "the file is empty.", hint="A definition starts with `job: name`.")])
     try:
         tree.data = _Walk(tree).value(root, (), root)
     except _TooMuchError as error:
@@ -193,9 +191,7 @@ class _Walk:
     def _scalar(self, node: yaml.ScalarNode, path: Path) -> object:
         text = str(node.value)
         if _SURROGATE.search(text):
-            self._tree.say(
-                path, "holds half of a surrogate pair.", "Write the whole character.", of_value=True
-            )
+            self._tree.say(path, "holds half of a surrogate pair.", "Write the whole character.", of_value=True)
             return _SURROGATE.sub("?", text)
         return read_scalar(text) if node.tag == _PLAIN else text
 
@@ -232,11 +228,7 @@ class _Walk:
         """A key as text; None when it is none."""
         if not isinstance(key, yaml.ScalarNode):
             written = " ".join(self._tree.source(path).split()).replace("{{", "{").replace("}}", "}")
-            hint = (
-                f'A column in a text is written "{written}", in quotes.'
-                if len(written) < 60
-                else "Quote a text."
-            )
+            hint = f'A column in a text is written "{written}", in quotes.' if len(written) < 60 else "Quote a text."
             self._tree.spoilt.add(path)
             self._say(key, path, "a mapping or a list cannot be a key.", hint)
             return None

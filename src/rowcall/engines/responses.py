@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 
 from rowcall.core.errors import RunError
@@ -110,8 +111,4 @@ def _progress(journal: Journal) -> Progress:
     total = sum((Progress(**json.loads(note)) for note in notes), Progress())
     stop = journal.notes(STOP_NOTE).get(STOP_NOTE)
     reason = json.loads(stop)["reason"] if stop else total.stop
-    return Progress(**{**_fields(total), "stop": reason})
-
-
-def _fields(progress: Progress) -> dict[str, int | str]:
-    return {name: getattr(progress, name) for name in Progress.__slots__}
+    return replace(total, stop=reason)

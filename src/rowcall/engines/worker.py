@@ -16,6 +16,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -109,7 +110,7 @@ class _Rows:
         hashes, requests = batch.column("request_hash").to_pylist(), batch.column("request").to_pylist()
         for index, (request_hash, request) in enumerate(zip(hashes, requests, strict=True)):
             if request_hash not in self._known:
-                yield _Row(request_hash, request, keys.slice(index, 1))
+                yield _Row(str(request_hash), request, keys.slice(index, 1))
 
 
 class _Task:
@@ -216,10 +217,8 @@ class _Task:
 
     async def _pause(self, seconds: float) -> None:
         """Wait, but no longer than the run goes on."""
-        try:
+        with suppress(TimeoutError):
             await asyncio.wait_for(self.stopping.wait(), seconds)
-        except TimeoutError:
-            return
 
     def _finish(self, row: _Row, call: Call) -> None:
         reply, usage, counts = call.reply, call.reply.usage, self.counts
@@ -258,10 +257,8 @@ class _Task:
 
     async def _flush_now_and_then(self) -> None:
         while True:
-            try:
+            with suppress(TimeoutError):
                 await asyncio.wait_for(self.full.wait(), self.recipe.flush_seconds)
-            except TimeoutError:
-                pass
             self.full.clear()
             await self._flush()
             await self._look_for_stop()

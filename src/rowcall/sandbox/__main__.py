@@ -48,12 +48,8 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--home", required=True, help="folder for its login, files and state")
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 takes a free one (default)")
-    parser.add_argument(
-        "--upstream", help="URL of an OpenAI-compatible server, asked by the agent `upstream`"
-    )
-    parser.add_argument(
-        "--token-ttl", type=float, default=3600.0, help="seconds an OAuth token lasts (default 3600)"
-    )
+    parser.add_argument("--upstream", help="URL of an OpenAI-compatible server, asked by the agent `upstream`")
+    parser.add_argument("--token-ttl", type=float, default=3600.0, help="seconds an OAuth token lasts (default 3600)")
     parser.add_argument("--until-stdin-closes", action="store_true", help="stop when standard input ends")
     return parser.parse_args()
 

@@ -100,9 +100,7 @@ class _Call:
         try:
             question = read_question(json.loads(raw))
         except RequestError as wrong:
-            return await self._send(
-                self._dialect.error(400, f"Invalid parameters for ResponsesAgent: {wrong}")
-            )
+            return await self._send(self._dialect.error(400, f"Invalid parameters for ResponsesAgent: {wrong}"))
         except (ValueError, RecursionError) as wrong:
             return await self._send(self._dialect.error(400, f"Invalid JSON in request body: {wrong}"))
         self._fingerprint = hash((str(question.body.get("instructions")), json.dumps(question.body["input"])))

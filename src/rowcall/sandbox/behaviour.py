@@ -90,9 +90,7 @@ def read_behaviour(body: object) -> Behaviour:
     return Behaviour(
         latency=_number(given, "latency_ms", "behaviour") / 1000,
         jitter=_jitter(given.get("jitter")),
-        faults=tuple(
-            _read_fault(fault, index) for index, fault in enumerate(_list(given.get("faults", []), "faults"))
-        ),
+        faults=tuple(_read_fault(fault, index) for index, fault in enumerate(_list(given.get("faults", []), "faults"))),
         answer=answer,
     )
 
@@ -138,9 +136,7 @@ def _jitter(value: object) -> tuple[float, float] | None:
         return None
     numbers = [number for number in sequence(value) if isinstance(number, int | float)]
     if len(numbers) != 2 or not 0 < numbers[0] <= numbers[1]:
-        raise ValueError(
-            "jitter: expected [median, 99th percentile] in milliseconds, 0 < median <= percentile"
-        )
+        raise ValueError("jitter: expected [median, 99th percentile] in milliseconds, 0 < median <= percentile")
     return numbers[0] / 1000, numbers[1] / 1000
 
 

@@ -43,15 +43,11 @@ class Dialect:
     def refuse_name(self, name: str) -> web.Response:
         if self.oauth_only:
             return web.Response(status=404, text=f"App {name} not found")
-        message = (
-            f"The given endpoint does not exist, please retry after checking the specified model: {name}"
-        )
+        message = f"The given endpoint does not exist, please retry after checking the specified model: {name}"
         return web.Response(status=404, body=platform_body(404, message), headers=_JSON)
 
     def error(self, status: int, message: str) -> Outgoing:
-        return Outgoing(
-            status, _JSON, [app_body(message) if self.oauth_only else platform_body(status, message)]
-        )
+        return Outgoing(status, _JSON, [app_body(message) if self.oauth_only else platform_body(status, message)])
 
     def fault(self, fault: Fault, status: int) -> Outgoing:
         """The reply a fault asks for; without a body of its own, this server's own refusal."""

@@ -20,9 +20,7 @@ _CODES = {
 
 def platform_error(status: int, message: str, code: str | int | None = None) -> web.Response:
     """What the workspace's own API answers."""
-    return web.Response(
-        status=status, body=platform_body(status, message, code), content_type="application/json"
-    )
+    return web.Response(status=status, body=platform_body(status, message, code), content_type="application/json")
 
 
 def platform_body(status: int, message: str, code: str | int | None = None) -> bytes:

@@ -8,7 +8,7 @@ run as threads of this process.
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -57,8 +57,8 @@ def open_lakehouse(folder: Path, catalogs: Sequence[str] = ()) -> Lakehouse:
     with _environment(_settings(names)):
         server = SparkConnectServer("127.0.0.1", 0)
         server.start(background=True)
-    _, port = server.listening_address
-    lakehouse = Lakehouse(folder, server, SparkSession.builder.remote(f"sc://127.0.0.1:{port}").create())
+    address: Any = server.listening_address
+    lakehouse = Lakehouse(folder, server, SparkSession.builder.remote(f"sc://127.0.0.1:{address[1]}").create())
     for statement in _registrations(lakehouse):
         lakehouse.spark.sql(statement)
     return lakehouse
@@ -74,7 +74,7 @@ def _settings(catalogs: Sequence[str]) -> dict[str, str]:
 
 
 @contextmanager
-def _environment(settings: dict[str, str]) -> Iterator[None]:
+def _environment(settings: dict[str, str]) -> Generator[None]:
     """Sail reads its configuration from the environment when it starts, and only then."""
     before = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)

@@ -62,9 +62,7 @@ def start_sandbox(home: Path, upstream: str | None = None, token_ttl: float = 36
     except ValueError:
         _stop(process)
         said = log.read_text(errors="replace").strip()[-2000:] or "it said nothing"
-        raise SetupError(
-            f"the sandbox workspace did not start within {_SECONDS_TO_START:.0f} s: {said}"
-        ) from None
+        raise SetupError(f"the sandbox workspace did not start within {_SECONDS_TO_START:.0f} s: {said}") from None
     except BaseException:
         _stop(process)
         raise

@@ -18,9 +18,7 @@ _URGENT = re.compile(
     r"(?i)\b(urgent\w*|asap|as soon as possible|immediate\w*|right away|at once|emergency|danger\w*|unsafe"
     r"|hazard\w*|allerg\w*|poison\w*|injur\w*|ill|sick|hospital|lawyer|broken glass|deadline|furious)\b"
 )
-_SMALL_WORDS = frozenset(
-    ["a", "and", "i", "in", "is", "it", "my", "of", "the", "to", "was", "were", "with", "you"]
-)
+_SMALL_WORDS = frozenset(["a", "and", "i", "in", "is", "it", "my", "of", "the", "to", "was", "were", "with", "you"])
 _NONE_OF_THEM = ("other", "none", "unknown", "general", "misc")
 _CEFR = ((90, "A1"), (80, "A2"), (65, "B1"), (50, "B2"), (30, "C1"))
 
@@ -30,9 +28,7 @@ def fit_schema(insight: Insight, schema: Mapping[str, object]) -> object:
     return _fit(insight, "", schema, schema, 0)
 
 
-def _fit(
-    insight: Insight, name: str, schema: Mapping[str, object], root: Mapping[str, object], level: int
-) -> object:
+def _fit(insight: Insight, name: str, schema: Mapping[str, object], root: Mapping[str, object], level: int) -> object:
     schema = _resolve(schema, root)
     if "const" in schema:
         return schema["const"]
@@ -83,13 +79,12 @@ def _kind(schema: Mapping[str, object]) -> str:
     return str(kind)
 
 
-def _list(
-    insight: Insight, name: str, schema: Mapping[str, object], root: Mapping[str, object], level: int
-) -> object:
+def _list(insight: Insight, name: str, schema: Mapping[str, object], root: Mapping[str, object], level: int) -> object:
     """Keywords for a list of texts, else one item; as many as `minItems` and `maxItems` allow."""
     items = _resolve(mapping(schema.get("items")), root)
-    if _kind(items) == "string" and "enum" not in items:
-        values: list[object] = list(insight.keywords)
+    if _kind(items) == "string" and not {"enum", "const"} & items.keys():
+        most = _whole(items.get("maxLength"))
+        values: list[object] = [keyword[:most] for keyword in insight.keywords]
     else:
         values = [_fit(insight, name, items, root, level + 1)]
     least, most = _whole(schema.get("minItems")) or 0, _whole(schema.get("maxItems"))

@@ -111,11 +111,7 @@ def find_keywords(text: str) -> tuple[str, ...]:
 
 def split_sentences(text: str) -> list[str]:
     """The sentences that hold at least one word."""
-    return [
-        sentence
-        for part in _SENTENCE_END.split(text)
-        if (sentence := part.strip()) and _WORD.search(sentence)
-    ]
+    return [sentence for part in _SENTENCE_END.split(text) if (sentence := part.strip()) and _WORD.search(sentence)]
 
 
 def most_telling_sentence(text: str, keywords: Sequence[str]) -> str:
@@ -143,7 +139,7 @@ def _vader() -> Any:
 
 @cache
 def _hyphenation() -> Any:
-    return _tool("pyphen", "Pyphen")(lang="en_US", left=1, right=1)
+    return _tool("pyphen", "Pyphen")(lang="en_US")
 
 
 @cache
@@ -155,6 +151,4 @@ def _tool(module: str, name: str) -> Any:
     try:
         return getattr(import_module(module), name)
     except ImportError as missing:
-        raise SetupError(
-            "the text-insight agent needs the extra `local`: pip install 'rowcall[local]'"
-        ) from missing
+        raise SetupError("the text-insight agent needs the extra `local`: pip install 'rowcall[local]'") from missing

@@ -58,12 +58,13 @@ _MODULES = (
 _FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 _TITLE = re.compile(r"^.*\n([=\-~*^#\"'+.`])\1{3,}\s*$", re.MULTILINE)
 _LINK = re.compile(r"!?\[([^\]]*)\](?:\s*\([^)]*\)|\[[^\]]*\])?|`([^`<]+?)\s*<[^>]*>`_{1,2}|:\w+:`~?([^`]*)`")
+_TAG = re.compile(r"</?[a-z][^<>]*>", re.IGNORECASE)
 _EMPHASIS = re.compile(r"(\*{1,2})([^\s*](?:[^*]*[^\s*])?)\1")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s")
 
 
 def real_texts(limit: int | None = None) -> Iterator[dict[str, str]]:
-    """Rows of `text_id`, `source`, `name` and `text`, the three sources in turn; the order is always the same.
+    """Rows of `text_id`, `source`, `name` and `text`, the three sources in turn, always in the same order.
 
     A text is one or more paragraphs of prose, 80 to 1,500 characters. A machine gives some hundreds of rows.
     """
@@ -132,9 +133,9 @@ def _topic_texts() -> Iterator[tuple[str, str, str]]:
 
 
 def _without_markup(text: str) -> str:
-    """Markdown or reStructuredText with its links and emphasis as plain words."""
+    """Markdown or reStructuredText with its links, tags and emphasis as plain words."""
     text = _LINK.sub(lambda match: match[1] or match[2] or match[3] or "", _FENCE.sub("\n", text))
-    return _EMPHASIS.sub(r"\2", text).replace("`", "")
+    return _EMPHASIS.sub(r"\2", _TAG.sub("", text)).replace("`", "")
 
 
 def _library_texts() -> Iterator[tuple[str, str, str]]:

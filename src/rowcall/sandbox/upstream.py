@@ -26,9 +26,7 @@ def forward_to(url: str) -> Callable[[Question], Awaitable[PassedOn]]:
                 session.post(address, json=_body(question)) as reply,
             ):
                 kind = reply.headers.get("Content-Type", "application/json")
-                return PassedOn(
-                    reply.status, await reply.read(), {"Content-Type": kind, **_retry_after(reply)}
-                )
+                return PassedOn(reply.status, await reply.read(), {"Content-Type": kind, **_retry_after(reply)})
         except (aiohttp.ClientError, TimeoutError) as failure:
             raise ConnectionError(f"upstream {address}: {type(failure).__name__}: {failure}") from failure
 

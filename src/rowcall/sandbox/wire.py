@@ -63,9 +63,7 @@ def read_question(body: object) -> Question:
         raise RequestError("Input should be a valid dictionary")
     whole = cast("Json", body)
     if "input" not in whole:
-        raise RequestError(
-            "1 validation error for ResponsesAgentRequest\ninput\n  Field required [type=missing]"
-        )
+        raise RequestError("1 validation error for ResponsesAgentRequest\ninput\n  Field required [type=missing]")
     items = whole["input"]
     if not isinstance(items, list):
         kind = type(items).__name__

@@ -21,9 +21,7 @@ def routes(sandbox: Sandbox) -> list[web.RouteDef]:
         "/api/2.0/apps/{name}": _app,
         "/api/2.0/preview/scim/v2/Me": _me,
     }
-    known = [
-        web.get(path, signed_in(sandbox.logins, partial(look, sandbox))) for path, look in lookups.items()
-    ]
+    known = [web.get(path, signed_in(sandbox.logins, partial(look, sandbox))) for path, look in lookups.items()]
     return [*known, web.route("*", "/api/{path:.*}", signed_in(sandbox.logins, _unknown))]
 
 

@@ -21,9 +21,7 @@ def build(
     request: Mapping[str, object], model: str | None, answer: AnswerSchema | None, *, stream: bool
 ) -> dict[str, object]:
     """The body for a neutral request. Parameters never replace the model, the input or the streaming."""
-    parameters = {
-        key: value for key, value in mapping(request.get("parameters")).items() if key not in _OWN_KEYS
-    }
+    parameters = {key: value for key, value in mapping(request.get("parameters")).items() if key not in _OWN_KEYS}
     body: dict[str, object] = {"model": model} if model is not None else {}
     body |= {"input": list(sequence(request.get("messages"))), **parameters}
     body |= {key: part for key in ("custom_inputs", "databricks_options") if (part := request.get(key))}
