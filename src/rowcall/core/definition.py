@@ -303,7 +303,9 @@ class Limits(_Model):
     max_cost: Annotated[Money, BeforeValidator(_money)] | None = Field(
         default=None, description="Stops the run; needs endpoint.price."
     )
-    max_tokens: Whole | None = Field(default=None, ge=1, description="Input and output tokens after which the run stops.")
+    max_tokens: Annotated[int, Field(ge=1), BeforeValidator(_not_a_flag)] | None = Field(
+        default=None, description="Input and output tokens after which the run stops."
+    )
 
 
 class JobDefinition(_Model):

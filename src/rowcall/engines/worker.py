@@ -1,9 +1,9 @@
 """The loop inside one task: rows in, finished calls into the journal, never more than its share in flight.
 
 `share` slots pull from one stream of rows. Each slot asks its row to the end, waits included, before it takes the next: a
-sliding window with no barrier, and a limit that cannot be exceeded. A flusher makes finished answers durable every
-`flush_rows` rows or `flush_seconds`, and leaves the task's progress as a note in the journal, where it also looks for a
-request to stop.
+sliding window with no barrier, and a limit that cannot be exceeded. A flusher makes finished answers durable after
+`flush_seconds` at the latest, and no call starts while `flush_rows` answers are not: a crash costs at most one flush and
+what is in flight. The flusher also leaves the task's progress as a note in the journal, and looks there for a request to stop.
 
 A hash in the journal is not asked again, so a retried or speculative task asks only what is missing. No row raises: what goes
 wrong with one is its outcome. Only the journal's own failure (a full disk) ends the task with an error.
@@ -121,7 +121,9 @@ class _Task:
         self.name = secrets.token_hex(6)
         self.journal: Journal = recipe.open_journal()
         self.finished: list[Finished] = []
+        self.unsaved = 0
         self.full = asyncio.Event()
+        self.room = asyncio.Event()
         self.stopping = asyncio.Event()
         self.stop_reason = ""
         self.counts: Counter[str] = Counter()
@@ -157,6 +159,9 @@ class _Task:
 
     async def _slot(self, rows: _Rows, client: EndpointClient) -> None:
         while not self._over():
+            if self.unsaved >= self.recipe.flush_rows:
+                await self.room.wait()
+                continue
             row = await rows.next()
             if row is None:
                 return
@@ -233,8 +238,12 @@ class _Task:
         if reply.error is not None:
             self.errors[reply.error.kind] += 1
             self._stop_if_hopeless(reply.error)
-        if len(self.finished) >= self.recipe.flush_rows:
+        self.unsaved += 1
+        # At half, so that the rest can be answered while a segment is written.
+        if len(self.finished) * 2 >= self.recipe.flush_rows:
             self.full.set()
+        if self.unsaved >= self.recipe.flush_rows:
+            self.room.clear()
 
     def _stop_if_hopeless(self, error: CallError) -> None:
         status = f" (HTTP {error.status})" if error.status else ""
@@ -248,6 +257,7 @@ class _Task:
             self.stop_reason = reason
             self.stopping.set()
             self.full.set()
+            self.room.set()
 
     def _over(self) -> bool:
         deadline = self.recipe.deadline_ns
@@ -270,6 +280,8 @@ class _Task:
             if finished:
                 table = segment(finished)
                 await asyncio.to_thread(self.journal.write_segment, self.name, table)
+                self.unsaved -= len(finished)
+                self.room.set()
             note = json.dumps(asdict(self.progress()))
             await asyncio.to_thread(self.journal.write_note, f"{PROGRESS_NOTES}{self.name}", note)
         except OSError as error:

@@ -83,8 +83,8 @@ def _list(insight: Insight, name: str, schema: Mapping[str, object], root: Mappi
     """Keywords for a list of texts, else one item; as many as `minItems` and `maxItems` allow."""
     items = _resolve(mapping(schema.get("items")), root)
     if _kind(items) == "string" and not {"enum", "const"} & items.keys():
-        most = _whole(items.get("maxLength"))
-        values: list[object] = [keyword[:most] for keyword in insight.keywords]
+        chars = _whole(items.get("maxLength"))
+        values: list[object] = [keyword[:chars] for keyword in insight.keywords]
     else:
         values = [_fit(insight, name, items, root, level + 1)]
     least, most = _whole(schema.get("minItems")) or 0, _whole(schema.get("maxItems"))
@@ -120,7 +120,7 @@ def _number(insight: Insight, name: str, kind: str, schema: Mapping[str, object]
         (r"word", insight.words),
         (r"sentence", insight.sentences),
         (r"char|length", len(insight.text)),
-        (r"readab|reading|ease|flesch", insight.reading_ease or 0.0),
+        (r"readab|reading|flesch", insight.reading_ease or 0.0),
         (r"urgen|priority", (1.0 if high is None else high) if _urgent(insight) else (low or 0.0)),
         (r"confidence|certain|strength", abs(insight.score)),
     )
@@ -131,9 +131,9 @@ def _number(insight: Insight, name: str, kind: str, schema: Mapping[str, object]
             value = low + (insight.score + 1) / 2 * (high - low)
         elif kind == "integer":
             value = 1 + round((insight.score + 1) * 2)
+    value = round(value) if kind == "integer" else round(value, 4)
     value = value if low is None else max(value, low)
-    value = value if high is None else min(value, high)
-    return round(value) if kind == "integer" else round(value, 4)
+    return value if high is None else min(value, high)
 
 
 def _words(insight: Insight, name: str) -> str:

@@ -67,6 +67,8 @@ BAD: list[dict[str, Any]] = [
     {"limits": {"max_cost": "twenty"}},
     {"limits": {"deadline": "soon"}},
     {"limits": {"attempts": 0}},
+    {"limits": {"max_tokens": 0}},
+    {"engine": {"concurrency": True}},
     {"answer": "json"},
     {"answer": {"schema": {}}},
     {"outputs": "main.a.c"},

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import requests
-from conftest import SECONDS, Workspace, answer_text
+from sandbox_user import SECONDS, Workspace, answer_text
 
 from rowcall.sandbox.process import start_sandbox
 
@@ -190,7 +190,7 @@ def test_text_insight_answers_in_the_shape_of_a_schema(workspace: Workspace) -> 
             "text": {"format": {"type": "json_schema", "name": "triage", "schema": schema}},
         },
     )
-    assert json.loads(answer_text(reply)) == {"sentiment": "negative", "urgent": True, "words": 13}
+    assert json.loads(answer_text(reply)) == {"sentiment": "negative", "urgent": True, "words": 14}
 
 
 def test_an_app_says_what_it_is(workspace: Workspace) -> None:

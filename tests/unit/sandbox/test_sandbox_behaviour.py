@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import requests
-from conftest import SECONDS, Workspace, answer_text
+from sandbox_user import SECONDS, Workspace, answer_text
 
 from rowcall.sandbox.behaviour import read_behaviour
 

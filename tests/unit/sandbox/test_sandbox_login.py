@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import requests
-from conftest import SECONDS, Workspace
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import NotFound, Unauthenticated
+from sandbox_user import SECONDS, Workspace
 
 from rowcall.sandbox.process import start_sandbox
 

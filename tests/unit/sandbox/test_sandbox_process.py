@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from conftest import SECONDS, Workspace
+from sandbox_user import SECONDS, Workspace
 
 from rowcall.core.errors import SetupError
 from rowcall.sandbox.process import start_sandbox

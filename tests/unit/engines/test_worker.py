@@ -1,0 +1,245 @@
+"""The loop inside one task, against an endpoint and a journal in memory."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterable
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from rowcall.core.endpoints import Wire
+from rowcall.core.errors import RunError
+from rowcall.core.limits import ALIKE_ROWS, Budget
+from rowcall.core.records import ErrorKind, HttpFailure, HttpReply, HttpRequest
+from rowcall.core.retry import RetryPolicy
+from rowcall.core.spans import SpanContext
+from rowcall.engines.worker import STOP_NOTE, Recipe, run_task
+from rowcall.testing import FakeEndpoint, MemoryJournal, error_reply, responses_reply
+
+
+def recipe(endpoint: FakeEndpoint, journal: MemoryJournal, **changes: Any) -> Recipe:
+    made = Recipe(
+        connect=endpoint.connect,
+        open_journal=journal.open,
+        url="http://agent.test/responses",
+        headers=(),
+        wire=Wire(api="responses", model="agent"),
+        share=4,
+        timeout=5.0,
+        retry=RetryPolicy(attempts=3, base=0.001),
+        deadline_ns=None,
+        flush_rows=200,
+        flush_seconds=0.05,
+        budget=Budget(),
+        spans=SpanContext("run-1", "job", "agent", "invoke_agent", "agent", "agent.test", "full"),
+        null_prompt="review is NULL",
+    )
+    return replace(made, **changes)
+
+
+def rows(texts: Iterable[str | None]) -> pa.RecordBatch:
+    requests = [None if text is None else json.dumps({"messages": [{"role": "user", "content": text}]}) for text in texts]
+    count = len(requests)
+    keys = pa.array([[{"id": n}] for n in range(count)], pa.list_(pa.struct([("id", pa.int64())])))
+    columns = [pa.array([f"hash-{n}" for n in range(count)]), pa.array(requests, pa.string()), keys]
+    return pa.RecordBatch.from_arrays(columns, names=["request_hash", "request", "keys"])
+
+
+def ask(made: Recipe, *batches: pa.RecordBatch) -> dict[str, Any]:
+    """Run the task; returns its report."""
+    (report,) = run_task(made, batches)
+    return json.loads(report.column("report").to_pylist()[0] or "")
+
+
+def by_hash(journal: MemoryJournal) -> dict[str, dict[str, Any]]:
+    return {row["request_hash"]: row for row in journal.rows()}
+
+
+def test_every_row_is_asked_once_and_answered_under_its_keys():
+    endpoint, journal = FakeEndpoint(), MemoryJournal()
+    report = ask(recipe(endpoint, journal), rows(["a", "b"]), rows(["c"]))
+    assert (report["asked"], report["ok"], report["failed"]) == (3, 3, 0)
+    assert sorted(row["answer"] for row in journal.rows()) == ["echo: a", "echo: b", "echo: c"]
+    assert {(row["answer"], row["keys"][0]["id"]) for row in journal.rows()} == {("echo: a", 0), ("echo: b", 1), ("echo: c", 0)}
+
+
+@pytest.mark.parametrize("share", [1, 3, 8])
+def test_the_share_is_reached_and_never_exceeded(share: int):
+    endpoint, journal = FakeEndpoint(latency=0.005), MemoryJournal()
+    ask(recipe(endpoint, journal, share=share), rows([f"row {n}" for n in range(40)]))
+    assert endpoint.most_in_flight == share
+
+
+class Blocking(FakeEndpoint):
+    """Holds the row `slow` back until `others` rows were answered: with a barrier anywhere that never happens."""
+
+    def __init__(self, others: int) -> None:
+        super().__init__()
+        self.left = others
+        self.released = asyncio.Event()
+
+    async def send(self, request: HttpRequest) -> HttpReply | HttpFailure:
+        if b"slow" in request.body:
+            await asyncio.wait_for(self.released.wait(), 20)
+        else:
+            self.left -= 1
+            if self.left == 0:
+                self.released.set()
+        return await FakeEndpoint.send(self, request)
+
+
+def test_a_slow_row_holds_back_no_other():
+    endpoint, journal = Blocking(others=50), MemoryJournal()
+    report = ask(recipe(endpoint, journal, share=2), rows(["slow", *(f"row {n}" for n in range(25))]), rows(["x"] * 25))
+    assert report["ok"] == 51
+
+
+def test_what_the_journal_has_is_not_asked_again():
+    endpoint, journal = FakeEndpoint(), MemoryJournal()
+    ask(recipe(endpoint, journal), rows(["a", "b"]))
+    ask(recipe(endpoint, journal), rows(["a", "b", "c"]))
+    assert len(endpoint.requests) == 3
+    assert sorted(row["request_hash"] for row in journal.rows()) == ["hash-0", "hash-1", "hash-2"]
+
+
+def test_a_null_request_is_an_outcome_and_no_call():
+    endpoint, journal = FakeEndpoint(), MemoryJournal()
+    ask(recipe(endpoint, journal), rows([None, "b"]))
+    unasked = by_hash(journal)["hash-0"]
+    assert (unasked["outcome"], unasked["error"]["kind"], unasked["error"]["message"]) == (
+        "error",
+        "null_prompt",
+        "review is NULL",
+    )
+    assert unasked["attempts"] == 0
+    assert unasked["spans"] == []
+    assert len(endpoint.requests) == 1
+
+
+def test_a_passing_failure_is_tried_again_and_its_attempts_are_told():
+    replies = iter([error_reply(503), error_reply(429, headers={"retry-after": "0.01"}), responses_reply("at last")])
+    endpoint, journal = FakeEndpoint(lambda _: next(replies)), MemoryJournal()
+    report = ask(recipe(endpoint, journal), rows(["a"]))
+    (row,) = journal.rows()
+    assert (row["outcome"], row["answer"], row["attempts"]) == ("ok", "at last", 3)
+    assert report["retries"] == 2
+    names = [(span["name"], json.loads(span["attributes"]).get("http.response.status_code")) for span in row["spans"]]
+    assert names == [("invoke_agent agent", None), ("attempt 1", 503), ("attempt 2", 429), ("attempt 3", 200)]
+
+
+def test_a_row_is_given_up_after_its_attempts():
+    endpoint, journal = FakeEndpoint(lambda _: error_reply(503)), MemoryJournal()
+    ask(recipe(endpoint, journal), rows(["a"]))
+    (row,) = journal.rows()
+    assert (row["outcome"], row["error"]["kind"], row["error"]["status"], row["attempts"]) == ("error", "unavailable", 503, 3)
+    assert len(endpoint.requests) == 3
+
+
+def test_the_header_of_each_attempt_names_its_span():
+    endpoint, journal = FakeEndpoint(), MemoryJournal()
+    ask(recipe(endpoint, journal), rows(["a"]))
+    (row,) = journal.rows()
+    sent = endpoint.requests[0].headers["traceparent"]
+    assert sent == f"00-{row['trace_id']}-{row['spans'][1]['span_id']}-01"
+
+
+def test_a_failure_no_other_row_can_escape_stops_the_task():
+    endpoint, journal = FakeEndpoint(lambda _: error_reply(403, "PERMISSION_DENIED", "no CAN QUERY")), MemoryJournal()
+    report = ask(recipe(endpoint, journal, share=2), rows([f"row {n}" for n in range(100)]))
+    assert report["stop"] == "permission_denied (HTTP 403): no CAN QUERY"
+    assert len(endpoint.requests) <= 2
+
+
+def test_rows_that_all_fail_alike_stop_the_task():
+    endpoint, journal = FakeEndpoint(lambda _: error_reply(400, "BAD_REQUEST", "no such field")), MemoryJournal()
+    report = ask(recipe(endpoint, journal, share=1), rows([f"row {n}" for n in range(100)]))
+    assert report["stop"].startswith("every row so far failed alike, bad_request (HTTP 400): no such field")
+    assert len(endpoint.requests) == ALIKE_ROWS
+
+
+def test_one_good_answer_keeps_a_task_of_failures_going():
+    endpoint = FakeEndpoint(lambda body: "fine" if "row 0" in str(body) else error_reply(400, "BAD_REQUEST"))
+    report = ask(recipe(endpoint, MemoryJournal(), share=1), rows([f"row {n}." for n in range(100)]))
+    assert (report["asked"], report["stop"]) == (100, "")
+
+
+def test_no_call_starts_after_the_deadline():
+    endpoint, journal = FakeEndpoint(), MemoryJournal()
+    report = ask(recipe(endpoint, journal, deadline_ns=1), rows(["a"]))
+    assert report["stop"] == "limits.deadline has passed"
+    assert endpoint.requests == []
+
+
+def test_a_request_to_stop_is_seen_and_what_is_in_flight_is_kept():
+    journal = MemoryJournal()
+
+    def answer(body: dict[str, Any]) -> str:
+        journal.write_note(STOP_NOTE, json.dumps({"reason": "enough"}))
+        return "kept"
+
+    endpoint = FakeEndpoint(answer, latency=0.01)
+    report = ask(recipe(endpoint, journal, share=2, flush_seconds=0.01), rows([f"row {n}" for n in range(10_000)]))
+    assert report["stop"] == "enough"
+    assert 0 < len(endpoint.requests) < 10_000
+    assert len(journal.rows()) == len(endpoint.requests)
+
+
+def test_a_stop_ends_a_long_wait_and_leaves_the_row_for_the_next_run():
+    journal = MemoryJournal()
+    endpoint = FakeEndpoint(lambda _: error_reply(429, headers={"retry-after": "3600"}))
+    timer = threading.Timer(0.2, lambda: journal.write_note(STOP_NOTE, json.dumps({"reason": "enough"})))
+    timer.start()
+    report = ask(recipe(endpoint, journal), rows(["a"]))
+    assert (report["stop"], report["asked"], journal.rows()) == ("enough", 0, [])
+
+
+@pytest.mark.parametrize(("share", "flush_rows"), [(1, 1), (3, 1), (4, 10)])
+def test_what_a_crash_can_lose_is_one_flush_and_what_is_in_flight(share: int, flush_rows: int):
+    endpoint, journal = FakeEndpoint(), MemoryJournal()
+    unsaved: list[int] = []
+
+    def answer(body: dict[str, Any]) -> str:
+        unsaved.append(len(endpoint.requests) - len(journal.rows()))
+        return "fine"
+
+    endpoint.answer = answer
+    made = recipe(endpoint, journal, share=share, flush_rows=flush_rows, flush_seconds=3600.0)
+    ask(made, rows([f"row {n}" for n in range(60)]))
+    assert max(unsaved) <= flush_rows - 1 + share
+    assert len(journal.rows()) == 60
+
+
+def test_a_full_disk_ends_the_task_with_a_clear_error():
+    endpoint, journal = FakeEndpoint(latency=0.001), MemoryJournal(broken=True)
+    with pytest.raises(RunError, match="the journal cannot be written.*No space left on device"):
+        ask(recipe(endpoint, journal, share=1), rows([f"row {n}" for n in range(100_000)]))
+    assert len(endpoint.requests) < 100_000
+
+
+def test_an_error_of_ours_is_the_outcome_of_its_row():
+    batch = rows(["a", "b"])
+    broken = batch.set_column(1, "request", pa.array(["not JSON", batch.column("request")[1].as_py()]))
+    endpoint, journal = FakeEndpoint(), MemoryJournal()
+    ask(recipe(endpoint, journal), broken)
+    assert by_hash(journal)["hash-0"]["error"]["kind"] == ErrorKind.INTERNAL
+    assert by_hash(journal)["hash-1"]["outcome"] == "ok"
+
+
+def test_a_timeout_is_a_kind_of_error():
+    endpoint, journal = FakeEndpoint(lambda _: HttpFailure(ErrorKind.TIMEOUT, "no whole reply in time")), MemoryJournal()
+    ask(recipe(endpoint, journal), rows(["a"]))
+    (row,) = journal.rows()
+    assert (row["error"]["kind"], row["error"]["status"]) == ("timeout", None)
+
+
+def test_cost_is_tokens_times_price():
+    usage = {"input_tokens": 1000, "output_tokens": 500, "total_tokens": 1500}
+    endpoint, journal = FakeEndpoint(lambda _: responses_reply("x", usage=usage)), MemoryJournal()
+    budget = Budget(input_price=Decimal(3), output_price=Decimal(15), currency="USD")
+    ask(recipe(endpoint, journal, budget=budget), rows(["a"]))
+    (row,) = journal.rows()
+    assert row["cost"] == pytest.approx(0.0105)
