@@ -2,7 +2,8 @@
 
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,9 +13,9 @@ from rowcall import __version__, runner
 from rowcall.adapters.packaged import sql_texts
 from rowcall.core import sql
 from rowcall.core.definition import AppEndpoint, JobDefinition, ServingEndpoint
-from rowcall.core.errors import DefinitionError, Problem, SqlError
-from rowcall.core.job_yaml import parse_job
-from rowcall.core.plan import Bound, EndpointFacts, Facts, RunOptions, RunPlan, bind, make_plan
+from rowcall.core.errors import DefinitionError, Problem, RunError, SqlError
+from rowcall.core.job_yaml import locate, parse_job
+from rowcall.core.plan import Bound, EndpointFacts, Facts, RunOptions, RunPlan, bind, make_plan, misfits
 from rowcall.core.ports import Reporter, Row, SqlSession
 from rowcall.core.records import Column, Progress, RowCounts
 from rowcall.core.report import RunRow
@@ -118,18 +119,25 @@ def runs(
 
 
 def failures(table: str, run_id: str, *, limit: int = 50, options: Options | None = None) -> list[Row]:
-    """The rows of a run's outputs that have no ok answer. Raises `SqlError` where there is no such table."""
+    """The rows of a run's outputs that have no ok answer. Raises `RunError` where there is no such run."""
     with _tables(table, options) as session:
         found = session.query(sql.list_runs(sql_texts(), sql.quote_table(table), 1), {"job": "%", "run_id": run_id})
         if not found:
-            return []
+            raise RunError(f"{table} has no run {run_id}. See rowcall runs.")
         outputs = sql.quote_table(str(found[0]["outputs_table"]))
         return session.query(sql.list_failures(sql_texts(), outputs, limit), {"run_id": run_id})
 
 
-def _tables(table: str, options: Options | None) -> Any:
+@contextmanager
+def _tables(table: str, options: Options | None) -> Generator[SqlSession]:
     catalog = sql.catalog_of(table)
-    return tables_only((catalog,) if catalog else (), options or Options())
+    with tables_only((catalog,) if catalog else (), options or Options()) as session:
+        try:
+            yield session
+        except SqlError as error:
+            if error.missing:
+                raise RunError(f"there is no table {table}: no job was run here yet, or name its runs table") from error
+            raise
 
 
 def _plan(loaded: LoadedJob, here: Surroundings, *, only_new: bool, preview_rows: int = 3) -> RunPlan:
@@ -141,7 +149,7 @@ def _plan(loaded: LoadedJob, here: Surroundings, *, only_new: bool, preview_rows
         bound = bind(loaded.definition, facts, sql_texts(), given)
         return make_plan(loaded.definition, bound, facts, _count(here.session, bound), given)
     except DefinitionError as error:
-        raise DefinitionError([_located(problem, loaded) for problem in error.problems]) from error
+        raise DefinitionError(_located(error.problems, loaded)) from error
 
 
 def _facts(loaded: LoadedJob, here: Surroundings) -> Facts:
@@ -159,7 +167,7 @@ def _facts(loaded: LoadedJob, here: Surroundings) -> Facts:
     except DefinitionError as error:
         problems += error.problems
     if problems or endpoint is None:
-        raise DefinitionError(problems)
+        raise DefinitionError([*problems, *(misfits(definition, columns) if columns else ())])
     return Facts(
         columns=columns,
         outputs=_existing(here.session, definition.outputs.table),
@@ -248,9 +256,11 @@ def _count(session: SqlSession, bound: Bound) -> RowCounts:
     return RowCounts(duplicates=found["source"] - found["answered"] - found["pending"], **found)
 
 
-def _located(problem: Problem, loaded: LoadedJob) -> Problem:
-    """A problem with the file and the line where its key stands."""
-    return replace(problem, file=problem.file or str(loaded.file or loaded.definition.job))
+def _located(problems: Sequence[Problem], loaded: LoadedJob) -> list[Problem]:
+    """Problems with the file and the lines where their keys stand."""
+    if loaded.file is None:
+        return [replace(problem, file=f"job {loaded.definition.job}") for problem in problems]
+    return locate(problems, loaded.text, str(loaded.file))
 
 
 def _context(here: Surroundings) -> dict[str, str]:

@@ -281,7 +281,7 @@ def main() -> NoReturn:
     try:
         app()
     except KeyboardInterrupt:
-        _fail("interrupted before anything was asked", FAILED)
+        _fail("interrupted; nothing that was answered is lost, and the same command goes on from there", FAILED)
     sys.exit(OK)
 
 

@@ -24,12 +24,12 @@ from pydantic import (
 from pydantic_core import PydanticKnownError
 
 from rowcall.core.answer import parse_answer_schema
+from rowcall.core.names import is_table_name
 
 _DURATION = re.compile(r"(?=\d)(?:(\d+(?:\.\d+)?)h)?\s*(?:(\d+(?:\.\d+)?)m)?\s*(?:(\d+(?:\.\d+)?)s)?")
 _MONEY = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Z]{3})")
 _SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 _NAME = r"^[A-Za-z][A-Za-z0-9_.-]{0,62}$"
-_TABLE = re.compile(r"(?:[^.`]+|`(?:[^`]|``)+`)(?:\.(?:[^.`]+|`(?:[^`]|``)+`)){0,2}")
 
 
 def _not_a_flag(value: object) -> object:
@@ -49,8 +49,8 @@ def _seconds(value: object) -> object:
 
 
 def _table(value: str) -> str:
-    if not _TABLE.fullmatch(value.strip()):
-        raise ValueError("expected a table name such as main.sales.reviews; quote odd names with backticks")
+    if not is_table_name(value):
+        raise ValueError("expected a table name such as main.sales.reviews; put odd names in backticks")
     return value.strip()
 
 

@@ -30,7 +30,8 @@ class Problem:
 
     def __str__(self) -> str:
         where = ":".join(part for part in (self.file, str(self.line or "")) if part)
-        text = ": ".join(part for part in (where, self.key, self.message) if part)
+        message = self.message if not self.hint or self.message[-1:] in ".!?" else f"{self.message}."
+        text = ": ".join(part for part in (where, self.key, message) if part)
         return f"{text} {self.hint}".rstrip()
 
 

@@ -4,19 +4,20 @@ text → `yaml_tree` (data and places) → `variables` (filled in) → `unknown_
 whose complaints `complaints` puts into words.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from pydantic import ValidationError
 
 from rowcall.core.complaints import Complaints
 from rowcall.core.definition import JobDefinition
-from rowcall.core.errors import DefinitionError
+from rowcall.core.errors import DefinitionError, Problem
 from rowcall.core.job_schema import job_schema, job_shape
 from rowcall.core.unknown_keys import set_aside_unknown_keys
 from rowcall.core.variables import Filled, fill_variables
-from rowcall.core.yaml_tree import Tree, read_yaml
+from rowcall.core.yaml_tree import Tree, key_text, read_yaml
 
-__all__ = ["job_schema", "parse_job"]
+__all__ = ["job_schema", "locate", "parse_job"]
 
 
 def parse_job(text: str, file: str, variables: Mapping[str, str] | None = None) -> JobDefinition:
@@ -31,6 +32,20 @@ def parse_job(text: str, file: str, variables: Mapping[str, str] | None = None) 
     if definition is None or tree.problems:
         raise DefinitionError(sorted(tree.problems, key=lambda problem: (problem.line, problem.column)))
     return definition
+
+
+def locate(problems: Sequence[Problem], text: str, file: str) -> list[Problem]:
+    """Problems found later, by their keys, with the places of those keys in the file."""
+    tree = read_yaml(text, file)
+    paths = {key_text(path): path for path in tree.places}
+    for problem in problems:
+        key = problem.key
+        while key and key not in paths:
+            key = key[: max(key.rfind("."), key.rfind("["), 0)]
+        place = tree.places.get(paths.get(key, ()))
+        line, column = (place.value_line, place.value_column) if place else (0, 0)
+        tree.problems.append(replace(problem, file=file, line=line, column=column))
+    return sorted(tree.problems, key=lambda problem: (problem.line, problem.column))
 
 
 def _validated(tree: Tree, filled: Filled) -> JobDefinition | None:

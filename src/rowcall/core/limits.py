@@ -71,8 +71,9 @@ def stop_reason(progress: Progress, budget: Budget) -> str | None:
 
 
 def all_alike(ok: int, errors: Mapping[ErrorKind, int]) -> ErrorKind | None:
-    """The kind of failure every row so far ended with, once there are enough of them to believe it."""
-    if ok or len(errors) != 1:
+    """The kind of failure every asked row so far ended with, once there are enough of them to believe it."""
+    asked = {kind: count for kind, count in errors.items() if kind is not ErrorKind.NULL_PROMPT and count}
+    if ok or len(asked) != 1:
         return None
-    kind, count = next(iter(errors.items()))
-    return kind if count >= ALIKE_ROWS and kind is not ErrorKind.NULL_PROMPT else None
+    kind, count = next(iter(asked.items()))
+    return kind if count >= ALIKE_ROWS else None

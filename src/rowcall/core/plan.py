@@ -197,6 +197,14 @@ def make_plan(definition: JobDefinition, bound: Bound, facts: Facts, counts: Row
     )
 
 
+def misfits(definition: JobDefinition, columns: Sequence[Column]) -> list[Problem]:
+    """What of a definition does not fit the columns there are."""
+    problems: list[Problem] = []
+    _keys(definition, columns, problems)
+    _request(definition, columns, problems)
+    return problems
+
+
 def _keys(definition: JobDefinition, columns: Sequence[Column], problems: list[Problem]) -> tuple[Column, ...]:
     by_name = {column.name.lower(): column for column in columns}
     names = [column.name for column in columns]

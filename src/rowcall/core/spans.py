@@ -8,10 +8,12 @@ import base64
 import binascii
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
+from rowcall.core.loose import mapping, parse_json, sequence, whole_characters
 from rowcall.core.records import Attempt, Call, CallError, Outcome
 
 Span = dict[str, Any]
@@ -19,6 +21,16 @@ MAX_CONTENT = 64_000
 PREVIEW = 500
 MAX_AGENT_SPANS = 500
 _INT64 = 2**63 - 1
+_LEFT_OUT = 1_000
+"""Attributes longer than this go first where a span has too many characters of them."""
+_ABOUT = re.compile(
+    r"""(?x) mlflow\.(spanType|traceRequestId|spanFunctionName|spanLogLevel|message\.format|chat\.tokenUsage|llm\.\w+)
+      | gen_ai\.(system|operation\.name|provider\.name|conversation\.id|(agent|tool)\.(name|id)|tool\.(call\.id|type))
+      | gen_ai\.(request|response)\.(model|id|finish_reasons) | gen_ai\.usage\.[\w.]+
+      | (error|server|http|service)\.[\w.]+
+    """
+)
+"""Texts an agent's span may carry where the job keeps prompts and answers out of its traces; numbers and flags always may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,38 +123,39 @@ def _attempt(call: Call, attempt: Attempt, context: SpanContext, root: str) -> S
 
 def _agent_spans(trace: str, trace_id: str, parent: str, content: str) -> Iterator[Span]:
     """The spans of an MLflow trace as `databricks_output.trace` carries it (`Trace.to_dict()` of MLflow 3), under the attempt
-    that got it. Its ids are base64 bytes and every attribute is JSON text; what cannot be read is left out."""
-    for raw in _raw_spans(trace)[:MAX_AGENT_SPANS]:
-        own = _hex_id(raw.get("span_id"))
-        start, end = _nanos(raw.get("start_time_unix_nano")), _nanos(raw.get("end_time_unix_nano"))
+    that got it. Its ids are base64 bytes and every attribute is JSON text; what cannot be read is left out, and what hung
+    under it hangs under the attempt."""
+    spans = sequence(mapping(mapping(parse_json(trace)).get("data")).get("spans"))[:MAX_AGENT_SPANS]
+    readable = [
+        (_hex_id(raw.get("span_id")), _nanos(raw.get("start_time_unix_nano")), raw) for raw in map(mapping, spans)
+    ]
+    known = {own for own, start, _ in readable if own is not None and start is not None}
+    for own, start, raw in readable:
         if own is None or start is None:
             continue
-        status = _mapping(raw.get("status"))
-        attributes = {str(key): _plain(value) for key, value in _mapping(raw.get("attributes")).items()}
-        if content != "full":
-            attributes = {
-                key: _content(value, content) if _is_content(key) else value for key, value in attributes.items()
-            }
+        above, end = _hex_id(raw.get("parent_span_id")), _nanos(raw.get("end_time_unix_nano"))
+        status = mapping(raw.get("status"))
         yield _span(
-            _Ids(trace_id, own, _hex_id(raw.get("parent_span_id")) or parent),
+            _Ids(trace_id, own, above if above in known and above != own else parent),
             str(raw.get("name") or "span")[:200],
             "SPAN_KIND_INTERNAL",
             (start, max(start, end or start)),
-            attributes,
+            _agent_attributes(mapping(raw.get("attributes")), content),
             {
-                "message": str(status.get("message") or "")[:PREVIEW],
+                "message": "" if content == "none" else str(status.get("message") or "")[:PREVIEW],
                 "code": str(status.get("code") or "STATUS_CODE_UNSET")[:40],
             },
         )
 
 
-def _raw_spans(trace: str) -> list[Mapping[str, object]]:
-    try:
-        data = _mapping(_mapping(json.loads(trace)).get("data"))
-    except (ValueError, RecursionError):
-        return []
-    spans = data.get("spans")
-    return [_mapping(span) for span in cast("list[object]", spans)] if isinstance(spans, list) else []
+def _agent_attributes(raw: Mapping[str, object], content: str) -> dict[str, object]:
+    attributes = {key: _plain(value) for key, value in raw.items()}
+    if content == "full":
+        return attributes
+    return {
+        key: value if isinstance(value, bool | int | float) or _ABOUT.fullmatch(key) else _content(value, content)
+        for key, value in attributes.items()
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,22 +172,36 @@ def _span(
         "trace_id": ids.trace,
         "span_id": ids.own,
         "parent_span_id": ids.parent,
-        "name": name,
+        "name": whole_characters(name),
         "kind": kind,
         "start_time_unix_nano": times[0],
         "end_time_unix_nano": times[1],
         "attributes": _json(attributes),
         "events": [],
-        "status": dict(status),
+        "status": {key: whole_characters(value) for key, value in status.items()},
     }
 
 
 def _json(attributes: Mapping[str, object]) -> str:
-    said = {key: value for key, value in attributes.items() if value is not None}
-    text = json.dumps(said, ensure_ascii=False, default=str)
-    if len(text) > MAX_CONTENT * 3:
-        text = json.dumps({"rowcall.dropped": f"{len(text)} characters of attributes"})
-    return text.encode("utf-8", "replace").decode()
+    said = {key: text for key, value in attributes.items() if (text := _json_value(value)) is not None}
+    limit = MAX_CONTENT * 3
+    if sum(map(len, said.values())) > limit:
+        said = {
+            key: text if len(text) <= _LEFT_OUT else json.dumps(f"({len(text)} characters left out)")
+            for key, text in said.items()
+        }
+    if sum(len(key) + len(text) for key, text in said.items()) > limit:
+        said = {"rowcall.dropped": json.dumps(f"{len(said)} attributes")}
+    return whole_characters(
+        "{" + ", ".join(f"{json.dumps(key, ensure_ascii=False)}: {text}" for key, text in said.items()) + "}"
+    )
+
+
+def _json_value(value: object) -> str | None:
+    try:
+        return None if value is None else json.dumps(value, ensure_ascii=False, allow_nan=False, default=str)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _status(outcome: Outcome, error: CallError | None) -> dict[str, str]:
@@ -187,29 +214,15 @@ def _content(value: object, content: str) -> str | None:
     """Prompt or answer text, as much of it as the job wants in its traces."""
     if value is None or content == "none":
         return None
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    text = value if isinstance(value, str) else _json_value(value) or ""
     limit = PREVIEW if content == "preview" else MAX_CONTENT
     return text if len(text) <= limit else f"{text[:limit]}… ({len(text)} characters)"
 
 
-def _is_content(key: str) -> bool:
-    return key.lower().endswith(
-        ("inputs", "outputs", "messages", "arguments", "result", "input", "output", "instructions")
-    )
-
-
 def _plain(value: object) -> object:
     """An MLflow attribute value, decoded where it is JSON text."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
-        return value
-
-
-def _mapping(value: object) -> Mapping[str, object]:
-    return cast("Mapping[str, object]", value) if isinstance(value, dict) else {}
+    parsed = parse_json(value) if isinstance(value, str) else value
+    return value if parsed is None and value != "null" else parsed
 
 
 def _nanos(value: object) -> int | None:
@@ -221,10 +234,10 @@ def _hex_id(value: object) -> str | None:
     if not isinstance(value, str) or not value:
         return None
     text = value.removeprefix("0x").lower()
-    if len(text) == 16 and all(digit in "0123456789abcdef" for digit in text):
-        return text
-    try:
-        raw = base64.b64decode(value, validate=True)
-    except (binascii.Error, ValueError):
-        return None
-    return raw.hex() if len(raw) == 8 else None
+    if not re.fullmatch(r"[0-9a-f]{16}", text):
+        try:
+            raw = base64.b64decode(value, validate=True)
+        except (binascii.Error, ValueError):
+            return None
+        text = raw.hex()
+    return text if len(text) == 16 and text.strip("0") else None

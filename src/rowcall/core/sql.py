@@ -4,18 +4,22 @@ Names are quoted and values written as literals by sqlglot, for the Databricks d
 The files' text comes in as a mapping from name (`statements/count`) to text, read by `adapters.sql_files`.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from string import Template
 
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
 
 from rowcall.core.definition import Prompts
+from rowcall.core.names import is_table_name, table_parts
 from rowcall.core.prompt import DIALECT, RenderedRequest
 from rowcall.core.records import Column
 
 SqlTexts = Mapping[str, str]
+_NAME_PART = re.compile(r"`((?:[^`]|``)+)`|([^.`]+)")
+_TABLE_NAME = re.compile(rf"(?:{_NAME_PART.pattern})(?:\.(?:{_NAME_PART.pattern})){{0,2}}")
+_ODD = re.compile(r"[.`]|^\s|\s$")
 STAGED = "rowcall_staged"
 """The temporary view over the segments being published."""
 
@@ -61,44 +65,42 @@ class Statements:
 
 
 def quote_table(name: str) -> str:
-    """`main.sales.my table` as it can stand in a statement. Raises ValueError for what is no table name."""
-    return _table(name).sql(dialect=DIALECT, identify=True)
+    """``main.sales.`my table` `` as it can stand in a statement. Raises `TableNameError`."""
+    return _quoted(table_parts(name))
 
 
 def table_beside(name: str, *, schema: str | None = None, table: str | None = None, suffix: str = "") -> str:
     """The quoted name of another table: in another schema of the same catalog, with another name, or with a suffix."""
-    parsed = _table(name)
+    *where, own = table_parts(name)
     if schema is not None:
-        parsed.set("db", exp.to_identifier(schema))
-    parsed.set("this", exp.to_identifier((table or parsed.name) + suffix))
-    return parsed.sql(dialect=DIALECT, identify=True)
+        where = [*where[: len(where) - 1], schema]
+    return _quoted((*where, (table or own) + suffix))
 
 
 def schema_of(name: str) -> str | None:
     """The quoted schema a table is in, or None where the name does not say."""
-    parsed = _table(name)
-    parts = [part for part in (parsed.args.get("catalog"), parsed.args.get("db")) if part]
-    return ".".join(part.sql(dialect=DIALECT, identify=True) for part in parts) or None
+    return _quoted(table_parts(name)[:-1]) or None
 
 
 def catalog_of(name: str) -> str | None:
     """The catalog a table is in, or None where the name does not say."""
-    return _table(name).catalog or None
+    parts = table_parts(name)
+    return parts[0] if len(parts) == 3 else None
 
 
 def volume_beside(name: str) -> tuple[str, str, str] | None:
     """Catalog, schema and name of the volume for journals beside a table, or None where the table's name is not whole."""
-    parsed = _table(name)
-    return (parsed.catalog, parsed.db, "rowcall") if parsed.catalog and parsed.db else None
+    parts = table_parts(name)
+    return (parts[0], parts[1], "rowcall") if len(parts) == 3 else None
 
 
 def create_volume(texts: SqlTexts, volume: tuple[str, str, str]) -> str:
-    return _fill(texts, "tables/journal_volume", volume=".".join(identifier(part) for part in volume))
+    return _fill(texts, "tables/journal_volume", volume=_quoted(volume))
 
 
 def bare_name(quoted: str) -> str:
-    """A quoted name as people write it: `main.sales.reviews`."""
-    return ".".join(part.name for part in _table(quoted).parts)
+    """A quoted name as people write it: backticks only where they are needed."""
+    return ".".join(part if is_table_name(part) else identifier(part) for part in table_parts(quoted))
 
 
 def literal(text: str) -> str:
@@ -234,11 +236,8 @@ def list_failures(texts: SqlTexts, outputs: str, limit: int) -> str:
     return _fill(texts, "statements/list_failures", outputs=outputs, limit=str(limit))
 
 
-def _table(name: str) -> exp.Table:
-    try:
-        return exp.to_table(name, dialect=DIALECT).copy()
-    except SqlglotError as error:
-        raise ValueError(f"{name!r} is not a table name") from error
+def _quoted(parts: Sequence[str]) -> str:
+    return ".".join(identifier(part) for part in parts)
 
 
 def _fill(texts: SqlTexts, name: str, **slots: str) -> str:

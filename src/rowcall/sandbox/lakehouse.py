@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from rowcall.core.errors import SetupError
-from rowcall.core.sql import bare_name, identifier, literal
+from rowcall.core.names import table_parts
+from rowcall.core.sql import identifier, literal
 
 KIND = "embedded lakehouse"
 DEFAULT_CATALOG = "main"
@@ -96,5 +97,5 @@ def _registrations(lakehouse: Lakehouse) -> Iterator[str]:
 
 def _parts(name: str, count: int) -> list[str]:
     """The parts of a quoted name, the default catalog and schema filled in."""
-    parts = bare_name(name).split(".")
+    parts = list(table_parts(name))
     return [DEFAULT_CATALOG, "default"][: count - len(parts)] + parts

@@ -28,6 +28,10 @@ class SandboxProcess:
         """Stop it and wait until it is gone; again is fine."""
         _stop(self.process)
 
+    def wait(self) -> None:
+        """Wait until it ends by itself."""
+        self.process.wait()
+
     def __enter__(self) -> Self:
         return self
 
@@ -37,14 +41,14 @@ class SandboxProcess:
         self.stop()
 
 
-def start_sandbox(home: Path, upstream: str | None = None, token_ttl: float = 3600) -> SandboxProcess:
+def start_sandbox(home: Path, upstream: str | None = None, token_ttl: float = 3600, port: int = 0) -> SandboxProcess:
     """Start a sandbox over the folder `home`; raises `SetupError` with what it said if it does not come up.
 
     Ctrl-C does not reach it: whoever started it stops it, or it stops when this process is gone.
     """
     home.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-P", "-m", "rowcall.sandbox", "--until-stdin-closes"]
-    command += ["--home", str(home), "--token-ttl", str(token_ttl)]
+    command += ["--home", str(home), "--token-ttl", str(token_ttl), "--port", str(port)]
     command += [] if upstream is None else ["--upstream", upstream]
     log = home / "sandbox.log"
     with log.open("w") as errors:

@@ -28,10 +28,7 @@ SIMPLE = ("string", "boolean", "tinyint", "smallint", "int", "bigint", "float", 
 
 def test_the_ddl_of_every_type() -> None:
     declared = {
-        **{
-            name: name
-            for name in ("string", "boolean", "tinyint", "smallint", "int", "bigint", "float", "double")
-        },
+        **{name: name for name in ("string", "boolean", "tinyint", "smallint", "int", "bigint", "float", "double")},
         "price": "decimal(10, 2)",
         "plain": "decimal",
         "day": "DATE",
@@ -138,9 +135,7 @@ def test_types_that_are_none(type_text: str, message: str) -> None:
     assert problems({"f": type_text}) == {"f": message}
 
 
-@pytest.mark.parametrize(
-    "type_text", ["string not null", "string; drop table x", "int --x", "varchar(3)", "variant"]
-)
+@pytest.mark.parametrize("type_text", ["string not null", "string; drop table x", "int --x", "varchar(3)", "variant"])
 def test_nothing_of_a_type_is_quietly_dropped(type_text: str) -> None:
     assert problems({"f": type_text})["f"].startswith("unknown type ")
 
@@ -335,9 +330,7 @@ def test_any_text_is_a_type_or_a_problem(text: str) -> None:
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.dates().map(str),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abcf") | st.text(), inner, max_size=4)
-    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abcf") | st.text(), inner, max_size=4),
     max_leaves=15,
 )
 WIDE = schema(

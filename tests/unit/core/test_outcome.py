@@ -263,9 +263,7 @@ def test_only_an_ok_answer_is_held_against_the_schema() -> None:
 
 def test_an_error_inside_a_200_has_the_status() -> None:
     assert read(200, {"error": "boom"}).error == CallError(ErrorKind.AGENT_ERROR, "boom", 200)
-    assert read(204).error == CallError(
-        ErrorKind.BAD_REPLY, "the reply is not a JSON object: it is empty", 204
-    )
+    assert read(204).error == CallError(ErrorKind.BAD_REPLY, "the reply is not a JSON object: it is empty", 204)
 
 
 @pytest.mark.parametrize("name", ["x-request-id", "x-databricks-request-id", "databricks-request-id"])
@@ -323,8 +321,7 @@ BODIES = st.binary() | JSON.map(lambda value: json.dumps(value).encode()) | st.t
 STATUSES = st.sampled_from([200, 204, 302, 400, 429, 500]) | st.integers()
 TEXTS = st.text() | st.sampled_from(["1e400", "-0", "text/event-stream", "Thu, 31 Dec 9999 23:59:59 -2359"])
 HEADERS = st.dictionaries(
-    st.sampled_from(["retry-after", "retry-after-ms", "content-type", "location", "x-request-id"])
-    | st.text(),
+    st.sampled_from(["retry-after", "retry-after-ms", "content-type", "location", "x-request-id"]) | st.text(),
     TEXTS,
 )
 

@@ -27,9 +27,7 @@ PACED = failed(ErrorKind.RATE_LIMITED, 20.0)
 
 @pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if outcome is not Outcome.ERROR])
 def test_a_reply_that_is_no_error_stands(outcome: Outcome) -> None:
-    reply = Reply(
-        outcome, error=CallError(ErrorKind.BAD_REPLY, "$: no") if outcome is Outcome.INVALID else None
-    )
+    reply = Reply(outcome, error=CallError(ErrorKind.BAD_REPLY, "$: no") if outcome is Outcome.INVALID else None)
     assert decide(reply, tried(reply), POLICY, 0.5) == Done()
 
 
@@ -112,8 +110,6 @@ MOST = POLICY.attempts + POLICY.paced_attempts
 
 @given(st.lists(st.sampled_from([BUSY, PACED]), min_size=MOST, max_size=MOST))
 def test_a_call_that_goes_on_failing_ends_within_both_allowances(replies: list[Reply]) -> None:
-    decisions = [
-        decide(replies[made - 1], tried(*replies[:made]), POLICY, 0.5) for made in range(1, MOST + 1)
-    ]
+    decisions = [decide(replies[made - 1], tried(*replies[:made]), POLICY, 0.5) for made in range(1, MOST + 1)]
     assert Done() in decisions
     assert decisions.index(Done()) + 1 >= POLICY.attempts

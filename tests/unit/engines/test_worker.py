@@ -42,7 +42,9 @@ def recipe(endpoint: FakeEndpoint, journal: MemoryJournal, **changes: Any) -> Re
 
 
 def rows(texts: Iterable[str | None]) -> pa.RecordBatch:
-    requests = [None if text is None else json.dumps({"messages": [{"role": "user", "content": text}]}) for text in texts]
+    requests = [
+        None if text is None else json.dumps({"messages": [{"role": "user", "content": text}]}) for text in texts
+    ]
     count = len(requests)
     keys = pa.array([[{"id": n}] for n in range(count)], pa.list_(pa.struct([("id", pa.int64())])))
     columns = [pa.array([f"hash-{n}" for n in range(count)]), pa.array(requests, pa.string()), keys]
@@ -64,7 +66,11 @@ def test_every_row_is_asked_once_and_answered_under_its_keys():
     report = ask(recipe(endpoint, journal), rows(["a", "b"]), rows(["c"]))
     assert (report["asked"], report["ok"], report["failed"]) == (3, 3, 0)
     assert sorted(row["answer"] for row in journal.rows()) == ["echo: a", "echo: b", "echo: c"]
-    assert {(row["answer"], row["keys"][0]["id"]) for row in journal.rows()} == {("echo: a", 0), ("echo: b", 1), ("echo: c", 0)}
+    assert {(row["answer"], row["keys"][0]["id"]) for row in journal.rows()} == {
+        ("echo: a", 0),
+        ("echo: b", 1),
+        ("echo: c", 0),
+    }
 
 
 @pytest.mark.parametrize("share", [1, 3, 8])
@@ -135,7 +141,12 @@ def test_a_row_is_given_up_after_its_attempts():
     endpoint, journal = FakeEndpoint(lambda _: error_reply(503)), MemoryJournal()
     ask(recipe(endpoint, journal), rows(["a"]))
     (row,) = journal.rows()
-    assert (row["outcome"], row["error"]["kind"], row["error"]["status"], row["attempts"]) == ("error", "unavailable", 503, 3)
+    assert (row["outcome"], row["error"]["kind"], row["error"]["status"], row["attempts"]) == (
+        "error",
+        "unavailable",
+        503,
+        3,
+    )
     assert len(endpoint.requests) == 3
 
 
@@ -230,7 +241,10 @@ def test_an_error_of_ours_is_the_outcome_of_its_row():
 
 
 def test_a_timeout_is_a_kind_of_error():
-    endpoint, journal = FakeEndpoint(lambda _: HttpFailure(ErrorKind.TIMEOUT, "no whole reply in time")), MemoryJournal()
+    endpoint, journal = (
+        FakeEndpoint(lambda _: HttpFailure(ErrorKind.TIMEOUT, "no whole reply in time")),
+        MemoryJournal(),
+    )
     ask(recipe(endpoint, journal), rows(["a"]))
     (row,) = journal.rows()
     assert (row["error"]["kind"], row["error"]["status"]) == ("timeout", None)

@@ -84,9 +84,7 @@ def test_an_open_map_cannot_be_enforced_strictly() -> None:
 
 
 def test_a_wire_travels_to_executors() -> None:
-    wire = Wire(
-        "responses", "m", stream=True, answer=parse_answer_schema({"s": ["a", "b"], "t": "struct<x: int>"})
-    )
+    wire = Wire("responses", "m", stream=True, answer=parse_answer_schema({"s": ["a", "b"], "t": "struct<x: int>"}))
     assert pickle.loads(pickle.dumps(wire)) == wire
 
 
@@ -257,7 +255,5 @@ def test_an_mlflow_2_trace_has_its_id_elsewhere() -> None:
 
 def test_the_trace_id_in_the_metadata_comes_first() -> None:
     trace = {"info": {"trace_id": "inner"}}
-    reply = read_json(
-        {"output": [], "metadata": {"trace_id": "outer"}, "databricks_output": {"trace": trace}}
-    )
+    reply = read_json({"output": [], "metadata": {"trace_id": "outer"}, "databricks_output": {"trace": trace}})
     assert reply.trace_id == "outer"

@@ -167,9 +167,7 @@ KINDS = st.sampled_from(
 )
 EVENTS = st.fixed_dictionaries(
     {"type": KINDS},
-    optional=dict.fromkeys(
-        ("item", "response", "delta", "error", "trace_id", "databricks_output", "code"), JSON
-    ),
+    optional=dict.fromkeys(("item", "response", "delta", "error", "trace_id", "databricks_output", "code"), JSON),
 )
 
 
@@ -179,8 +177,6 @@ def test_any_events_are_read(events: list[dict[str, object]], ended: bool) -> No
     assert (reply.outcome is Outcome.ERROR) == (reply.error is not None)
 
 
-@given(
-    st.lists(st.sampled_from([b"data:", b"event: error", b"\n", b"\r", b" [DONE]", b"{}", b"\xff", b": x"]))
-)
+@given(st.lists(st.sampled_from([b"data:", b"event: error", b"\n", b"\r", b" [DONE]", b"{}", b"\xff", b": x"])))
 def test_any_lines_are_read(parts: list[bytes]) -> None:
     assert isinstance(assemble(b"".join(parts)), dict | CallError)
