@@ -2,7 +2,10 @@
 # make test   set up everything and run the tests
 # make check  lint, types, import layers
 
-PYTHON ?= python3
+NEW_ENOUGH := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
+# The first Python on the path that is new enough, or the one that is given: make demo PYTHON=python3.12
+PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11; do \
+            $$each -c '$(NEW_ENOUGH)' 2>/dev/null && echo $$each && break; done)
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
@@ -10,9 +13,8 @@ READY  := $(VENV)/.ready
 .PHONY: demo test check format clean
 
 $(READY): pyproject.toml constraints.txt
-	@command -v $(PYTHON) >/dev/null || { echo "rowcall needs Python 3.11, 3.12 or 3.13 (set PYTHON=…)"; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || { echo "rowcall needs Python 3.11, 3.12 or 3.13; $$($(PYTHON) --version) was found (set PYTHON=…)"; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@"$(PYTHON)" -c '$(NEW_ENOUGH)' 2>/dev/null || { echo "rowcall needs Python 3.11, 3.12 or 3.13; name one: make PYTHON=…"; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear $(VENV)
 	@echo "Setting up $(VENV) …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
 	@$(BIN)/python -m uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[local,dev]'

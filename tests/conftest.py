@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support import Bench
 
 from rowcall.adapters.spark import SparkSqlSession
 from rowcall.core.ports import SqlSession
@@ -12,14 +13,20 @@ from rowcall.sandbox.process import SandboxProcess, start_sandbox
 
 
 @pytest.fixture(scope="session")
-def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqlSession]:
-    """A `SqlSession` on an embedded lakehouse of its own; its tables are shared by all tests, so name yours for your test."""
-    house = lakehouse.open_lakehouse(tmp_path_factory.mktemp("lakehouse"))
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[lakehouse.Lakehouse]:
+    """An embedded lakehouse; its tables are shared by all tests, so name yours for your test."""
+    opened = lakehouse.open_lakehouse(tmp_path_factory.mktemp("lakehouse"))
+    yield opened
+    opened.stop()
+
+
+@pytest.fixture(scope="session")
+def session(house: lakehouse.Lakehouse) -> SqlSession:
+    """A `SqlSession` on the lakehouse."""
     opened = SparkSqlSession(house.spark, lakehouse.KIND, house)
     opened.create_schema("`main`.`test`")
     opened.create_schema("`main`.`rowcall`")
-    yield opened
-    house.stop()
+    return opened
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +39,11 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess
 @pytest.fixture
 def golden() -> Path:
     return Path(__file__).parent / "golden"
+
+
+@pytest.fixture
+def bench(house: lakehouse.Lakehouse, session: SqlSession, sandbox: SandboxProcess, tmp_path: Path) -> Bench:
+    """Where to run jobs, its counters at zero."""
+    made = Bench(session, sandbox, tmp_path, house.folder)
+    made.reset()
+    return made

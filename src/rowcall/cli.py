@@ -4,6 +4,7 @@ Exit codes: 0 all answered · 1 the run failed or stopped · 2 the job definitio
 """
 
 import json
+import logging
 import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -278,6 +279,8 @@ def run_demo(home: Home = HOME) -> None:
 
 def main() -> NoReturn:
     """The `rowcall` command."""
+    # What the SDK has to say that matters comes back as an error.
+    logging.getLogger("databricks.sdk").setLevel(logging.ERROR)
     try:
         app()
     except KeyboardInterrupt:

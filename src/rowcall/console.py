@@ -1,9 +1,11 @@
 """What people see: the plan, the progress line, the summary, tables of rows. Text comes from tables and servers, so nothing of it
-is read as markup."""
+is read as markup, and no control character of it reaches the terminal."""
 
 import json
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from types import TracebackType
 
 from rich.console import Console
@@ -17,6 +19,8 @@ from rowcall.core.records import Progress as RunProgress
 from rowcall.core.report import RunRow
 
 QUIET_SECONDS = 10.0
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What moves a cursor, turns the direction of writing, or is no character at all; not the tab and the line feed."""
 _MARKS = {
     "done": ("✔", "green"),
     "stopped": ("■", "yellow"),
@@ -45,13 +49,13 @@ class LiveReporter:
 
     def plan(self, plan: RunPlan) -> None:
         self._plan = plan
-        self._console.print(Text(headline(plan)))
+        self._console.print(plain(headline(plan)))
         self._started = time.monotonic()
 
     def step(self, text: str) -> None:
         self._stop()
         if self._console.is_terminal:
-            self._console.print(Text(f"  {text} …", style="dim"))
+            self._console.print(plain(f"  {text} …", style="dim"))
 
     def progress(self, progress: RunProgress) -> None:
         if self._plan is None:
@@ -61,7 +65,7 @@ class LiveReporter:
             self._update(progress, said)
         elif time.monotonic() - self._spoke >= QUIET_SECONDS:
             self._spoke = time.monotonic()
-            self._console.print(Text(f"  {progress.asked:,}/{self._plan.rows.pending:,}  {said}"))
+            self._console.print(plain(f"  {progress.asked:,}/{self._plan.rows.pending:,}  {said}"))
 
     def _update(self, progress: RunProgress, said: str) -> None:
         if self._bar is None:
@@ -75,7 +79,7 @@ class LiveReporter:
             self._started = time.monotonic()
             self._task = self._bar.add_task("", total=self._plan.rows.pending if self._plan else None, said="")
             self._bar.start()
-        self._bar.update(self._task, completed=progress.asked, said=said)
+        self._bar.update(self._task, completed=progress.asked, said=clean(said))
 
     def _stop(self) -> None:
         if self._bar is not None:
@@ -122,32 +126,33 @@ def print_summary(console: Console, row: RunRow, job: str) -> None:
     parts += [f"{row.input_tokens + row.output_tokens:,} tokens"] if row.input_tokens or row.output_tokens else []
     parts += [duration(row.seconds)]
     parts += [f"{row.cost:,.4f} {row.currency}"] if row.cost is not None else []
-    console.print(Text(f"{mark} {' · '.join(parts)}", style=style))
+    console.print(plain(f"{mark} {' · '.join(parts)}", style=style))
     if row.message:
-        console.print(Text(f"  {row.status}: {row.message}", style=style))
-    console.print(Text(f"  answers {row.outputs_table}   traces {row.traces_table}   run {row.run_id}"))
+        message = row.message.replace("\n", "\n    ")
+        console.print(plain(f"  {row.status}: {message}", style=style))
+    console.print(plain(f"  answers {row.outputs_table}   traces {row.traces_table}   run {row.run_id}"))
     left = row.pending_rows - row.ok
     if left:
         look = f"rowcall failures {row.run_id}   ·   " if row.failed else ""
         console.print(
-            Text(f"  next: {look}rowcall run {job} asks only the {left:,} that {'is' if left == 1 else 'are'} left")
+            plain(f"  next: {look}rowcall run {job} asks only the {left:,} that {'is' if left == 1 else 'are'} left")
         )
 
 
 def print_plan(console: Console, plan: RunPlan, preview: Sequence[Mapping[str, object]], *, statements: bool) -> None:
     """Everything a run would do."""
-    console.print(Text(headline(plan), style="bold"))
+    console.print(plain(headline(plan), style="bold"))
     table = Table.grid(padding=(0, 2))
     for name, value in plan_facts(plan):
-        table.add_row(Text(name, style="dim"), Text(value))
+        table.add_row(plain(name, style="dim"), plain(value))
     console.print(table)
     print_preview(console, preview)
     if statements:
         for name, text in plan_statements(plan):
-            console.print(Text(f"\n-- {name}", style="bold"))
-            console.print(Syntax(text, "sql", background_color="default", word_wrap=True))
+            console.print(plain(f"\n-- {name}", style="bold"))
+            console.print(Syntax(clean(text), "sql", background_color="default", word_wrap=True))
     else:
-        console.print(Text("  --sql shows every statement; nothing was written.", style="dim"))
+        console.print(plain("  --sql shows every statement; nothing was written.", style="dim"))
 
 
 def plan_facts(plan: RunPlan) -> Iterable[tuple[str, str]]:
@@ -199,13 +204,13 @@ def plan_statements(plan: RunPlan) -> Iterable[tuple[str, str]]:
 
 def plan_json(plan: RunPlan, preview: Sequence[Mapping[str, object]]) -> dict[str, object]:
     return {
+        **dict(plan_facts(plan)),
         "job": plan.job,
         "run_id": plan.run_id,
         "rows": {name: getattr(plan.rows, name) for name in ("source", "duplicates", "answered", "pending")},
         "input_tokens": plan.input_tokens,
         "tasks": plan.engine.split.tasks,
         "calls_per_task": plan.engine.split.share,
-        **dict(plan_facts(plan)),
         "preview": [dict(row) for row in preview],
         "statements": [{"name": name, "sql": text} for name, text in plan_statements(plan)],
     }
@@ -216,14 +221,14 @@ def print_preview(console: Console, rows: Sequence[Mapping[str, object]]) -> Non
     for row in rows:
         key = row["key"]
         shown = ", ".join(str(value) for value in key.values()) if isinstance(key, Mapping) else str(key)
-        console.print(Text(f"\n▸ {shown}", style="bold"))
+        console.print(plain(f"\n▸ {shorten(shown, 200)}", style="bold"))
         request = row["request"]
         if request is None:
-            console.print(Text("  not asked: the prompt is NULL", style="yellow"))
+            console.print(plain("  not asked: the prompt is NULL", style="yellow"))
             continue
         for name, value in json.loads(str(request)).items():
             for line in _request_lines(name, value):
-                console.print(Text(f"  {line}"))
+                console.print(plain(f"  {line}"))
 
 
 def _request_lines(name: str, value: object) -> Iterable[str]:
@@ -236,11 +241,13 @@ def _request_lines(name: str, value: object) -> Iterable[str]:
 
 def print_rows(console: Console, rows: Sequence[Mapping[str, object]], columns: Sequence[str], title: str = "") -> None:
     """Rows of a table, the named columns only."""
-    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="dim")
+    table = Table(
+        title=plain(title) if title else None, title_justify="left", box=None, pad_edge=False, header_style="dim"
+    )
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(plain(column), overflow="fold")
     for row in rows:
-        table.add_row(*(Text(_cell(row.get(column))) for column in columns))
+        table.add_row(*(plain(_cell(row.get(column))) for column in columns))
     console.print(table)
 
 
@@ -251,9 +258,19 @@ def _cell(value: object) -> str:
         return "  ".join(f"{name} {_cell(item)}" for name, item in value.items() if item is not None)
     if isinstance(value, list | tuple):
         return ", ".join(_cell(item) for item in value)
-    if hasattr(value, "strftime"):
+    if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M:%S}"
     return shorten(str(value), 300)
+
+
+def plain(text: object, style: str = "") -> Text:
+    """A text of anybody's, to be shown as it is."""
+    return Text(clean(str(text)), style=style)
+
+
+def clean(text: str) -> str:
+    """A text without characters that could forge what a terminal shows."""
+    return _CONTROL.sub("�", text.replace("\r\n", "\n"))
 
 
 def shorten(text: object, limit: int) -> str:
@@ -291,11 +308,11 @@ def print_demo(
     print_rows(console, sample, list(sample[0]) if sample else [], title="Some of the answers")
     console.print()
     print_rows(console, [{"table": name, "rows": f"{count:,}"} for name, count in counts.items()], ("table", "rows"))
-    console.print(Text(f"\nThe tables are Delta folders under {folder}. Next:"))
+    console.print(plain(f"\nThe tables are Delta folders under {folder}. Next:"))
     for command, effect in (
         (f"rowcall run {job} --sandbox", "asks nothing: every row has its answer"),
         (f"rowcall plan {job} --sandbox --sql", "what a run would do, and every statement"),
         (f"rowcall show {row.run_id}", "this run"),
         (f"edit {job}, then run it again", "asks only what the change touches"),
     ):
-        console.print(Text(f"  {command:<52} {effect}"))
+        console.print(plain(f"  {command:<52} {effect}"))

@@ -75,7 +75,7 @@ def workspace_config(login: WorkspaceLogin) -> Any:
             profile=login.profile,
             config_file=login.config_file,
             http_timeout_seconds=20,
-            retry_timeout_seconds=20,
+            retry_timeout_seconds=5,
             product="rowcall",
         )
     except Exception as error:

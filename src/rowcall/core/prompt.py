@@ -23,6 +23,7 @@ from rowcall.core.template import Field, TemplateError, parse_template
 
 DIALECT = "databricks"
 _COMPLEX = re.compile(r"(array|map|struct|variant)\b")
+_PLAIN_TYPE = re.compile(r"(array|map|struct)<.*>|[a-z_][a-z_ ]*(\(\d+(, ?\d+)?\))?", re.DOTALL)
 
 
 class PromptError(ValueError):
@@ -96,11 +97,11 @@ class _Scope:
 
     def resolve(self, field: Field, key: str, *, counts: bool) -> tuple[exp.Condition, str]:
         """The SQL for a placeholder and its type; an unknown one is noted and stands as NULL."""
-        found = self._find(field)
-        if found is None:
-            self.problems.append(PromptError(key, f"there is no column {field.name!r}", self._hint(field.name)))
+        try:
+            expression, type_ = self._find(field)
+        except _NotFoundError as error:
+            self.problems.append(PromptError(key, str(error), error.hint))
             return exp.null(), "void"
-        expression, type_ = found
         if type_ == "binary":
             self.problems.append(
                 PromptError(key, f"column {field.name!r} is BINARY", "Decode it in prompts.query first.")
@@ -109,18 +110,18 @@ class _Scope:
             self.used[field.name] = expression
         return expression.copy(), type_
 
-    def _find(self, field: Field) -> tuple[exp.Condition, str] | None:
+    def _find(self, field: Field) -> tuple[exp.Condition, str]:
         column = self.columns.get(field.name.lower())
         if column is not None:
             return exp.column(_name(column.name), table=self.alias), column.type
         first, *path = field.name.split(".")
         parent = self.columns.get(first.lower())
         if field.quoted or not path or parent is None or not parent.type.startswith("struct"):
-            return None
+            raise _NotFoundError(f"there is no column {field.name!r}", self._hint(field.name))
         expression: exp.Condition = exp.column(_name(parent.name), table=self.alias)
         for part in path:
             expression = exp.Dot(this=expression, expression=_name(part))
-        return expression, field_type(parent.type, path)
+        return expression, field_type(parent.type, path, of=parent.name)
 
     def _hint(self, name: str) -> str:
         close = difflib.get_close_matches(name, self.names, n=1)
@@ -129,16 +130,52 @@ class _Scope:
         return f"There are: {', '.join(self.names)}. For a plain brace write {{{{ or }}}}."
 
 
-def field_type(type_: str, path: Sequence[str]) -> str:
-    """The type of a field inside a struct type, `string` where it cannot be told."""
-    parsed = exp.DataType.build(type_, dialect=DIALECT)
+class _NotFoundError(Exception):
+    def __init__(self, message: str, hint: str) -> None:
+        self.hint = hint
+        super().__init__(message)
+
+
+def field_type(type_: str, path: Sequence[str], *, of: str) -> str:
+    """The type of a field inside the struct `of`, `string` where it cannot be told. Raises where there is no such field."""
     for part in path:
-        fields = {definition.name.lower(): definition for definition in parsed.expressions}
-        definition = fields.get(part.lower())
-        if definition is None or not isinstance(definition.args.get("kind"), exp.DataType):
+        fields = _struct_fields(type_)
+        if fields is None:
             return "string"
-        parsed = definition.args["kind"]
-    return parsed.sql(dialect=DIALECT).lower()
+        if part.lower() not in fields:
+            close = difflib.get_close_matches(part.lower(), fields, n=1)
+            guess = f"Did you mean {close[0]}? " if close else ""
+            there = f"There are: {', '.join(fields)}." if fields else f"It is {type_}."
+            raise _NotFoundError(f"{of!r} has no field {part!r}", guess + there)
+        type_, of = fields[part.lower()], f"{of}.{part}"
+    return type_
+
+
+def _struct_fields(type_: str) -> dict[str, str] | None:
+    """The fields of a struct type by name, none for another type, None where odd names leave it open. Spark writes names bare,
+    so this does not read SQL."""
+    match = re.fullmatch(r"struct<(.*)>", type_, re.DOTALL)
+    if match is None:
+        return {}
+    fields: dict[str, str] = {}
+    for piece in _top_level(match[1]):
+        name, colon, kind = piece.strip().partition(":")
+        if not colon or not _PLAIN_TYPE.fullmatch(kind.strip()):
+            return None
+        quoted = re.fullmatch(r"`((?:[^`]|``)+)`", name.strip())
+        fields[(quoted[1].replace("``", "`") if quoted else name.strip()).lower()] = kind.strip()
+    return fields
+
+
+def _top_level(text: str) -> Iterator[str]:
+    """The pieces between the commas that are inside no bracket."""
+    depth, start = 0, 0
+    for index, char in enumerate(text):
+        depth += (char in "<(") - (char in ">)")
+        if char == "," and depth == 0:
+            yield text[start:index]
+            start = index + 1
+    yield text[start:]
 
 
 def _json(value: object, key: str, scope: _Scope, *, text: bool) -> Iterator[str | exp.Condition]:

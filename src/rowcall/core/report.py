@@ -82,7 +82,7 @@ def tally(rows: Sequence[Mapping[str, Any]]) -> Tally:
     failures: dict[str, int] = {}
     for row in rows:
         if row["outcome"] != Outcome.OK:
-            name = str(row["kind"] or row["outcome"])
+            name = str(row["kind"] if row["outcome"] == Outcome.ERROR else row["outcome"])
             failures[name] = failures.get(name, 0) + int(row["requests"])
     costs = [float(row["cost"]) for row in rows if row["cost"] is not None]
     return Tally(

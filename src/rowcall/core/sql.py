@@ -12,7 +12,7 @@ from string import Template
 from sqlglot import exp
 
 from rowcall.core.definition import Prompts
-from rowcall.core.names import is_table_name, table_parts
+from rowcall.core.names import table_parts
 from rowcall.core.prompt import DIALECT, RenderedRequest
 from rowcall.core.records import Column
 
@@ -20,6 +20,7 @@ SqlTexts = Mapping[str, str]
 _NAME_PART = re.compile(r"`((?:[^`]|``)+)`|([^.`]+)")
 _TABLE_NAME = re.compile(rf"(?:{_NAME_PART.pattern})(?:\.(?:{_NAME_PART.pattern})){{0,2}}")
 _ODD = re.compile(r"[.`]|^\s|\s$")
+_PLAIN = re.compile(r"[\w-]+")
 STAGED = "rowcall_staged"
 """The temporary view over the segments being published."""
 
@@ -100,7 +101,7 @@ def create_volume(texts: SqlTexts, volume: tuple[str, str, str]) -> str:
 
 def bare_name(quoted: str) -> str:
     """A quoted name as people write it: backticks only where they are needed."""
-    return ".".join(part if is_table_name(part) else identifier(part) for part in table_parts(quoted))
+    return ".".join(part if _PLAIN.fullmatch(part) else identifier(part) for part in table_parts(quoted))
 
 
 def literal(text: str) -> str:
@@ -141,7 +142,7 @@ def count(texts: SqlTexts, rendered_sql: str, keys: Sequence[Column], outputs: s
         texts,
         "statements/count",
         rendered=rendered_sql,
-        answered=_answered(texts, rendered_sql, keys, outputs),
+        answered=_answered(texts, "SELECT * FROM rendered", keys, outputs),
         key_is_null=" OR ".join(f"by_key.key.{identifier(key.name)} IS NULL" for key in keys),
         same_key=_same_key(keys, "by_key", "answered"),
         same_request="" if only_new else " AND by_key.request_hash = answered.request_hash",

@@ -1,15 +1,13 @@
-"""The embedded lakehouse: Sail (Spark Connect in Rust) in this process, tables as Delta folders that outlive it.
+"""The embedded lakehouse: Sail (Spark Connect in Rust) in a process beside this one, tables as Delta folders that outlive it.
 
     <folder>/<catalog>/<schema>/<table>/_delta_log/…
 
-Sail's catalog lives in memory and forgets its tables with the process, so they are registered again from the folders. UDFs
-run as threads of this process.
+Sail's catalog lives in memory and forgets its tables with the process, so they are registered again from the folders.
 """
 
 import os
 import shutil
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from typing import Any
 from rowcall.core.errors import SetupError
 from rowcall.core.names import table_parts
 from rowcall.core.sql import identifier, literal
+from rowcall.sandbox.child import Child, start_child, stop_child
 
 KIND = "embedded lakehouse"
 DEFAULT_CATALOG = "main"
@@ -25,7 +24,7 @@ DEFAULT_CATALOG = "main"
 class Lakehouse:
     """A running lakehouse over one folder. `spark` is a Spark Connect session."""
 
-    def __init__(self, folder: Path, server: Any, spark: Any) -> None:
+    def __init__(self, folder: Path, server: Child, spark: Any) -> None:
         self.folder = folder
         self.spark = spark
         self._server = server
@@ -42,26 +41,28 @@ class Lakehouse:
 
     def stop(self) -> None:
         self.spark.stop()
-        self._server.stop()
+        stop_child(self._server)
 
 
 def open_lakehouse(folder: Path, catalogs: Sequence[str] = ()) -> Lakehouse:
     """Start Sail over a folder. `catalogs` are those a job names; the ones in the folder are always there."""
     if find_spec("pysail") is None or find_spec("pyspark") is None:
         raise SetupError("the embedded lakehouse needs the extra `local`: pip install 'rowcall[local]'")
-    from pysail.spark import SparkConnectServer
-    from pyspark.sql import SparkSession
-
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     names = sorted({DEFAULT_CATALOG, *catalogs, *(path.name for path in folder.iterdir() if path.is_dir())})
-    with _environment(_settings(names)):
-        server = SparkConnectServer("127.0.0.1", 0)
-        server.start(background=True)
-    address: Any = server.listening_address
-    lakehouse = Lakehouse(folder, server, SparkSession.builder.remote(f"sc://127.0.0.1:{address[1]}").create())
-    for statement in _registrations(lakehouse):
-        lakehouse.spark.sql(statement)
+    environment = {**os.environ, **_settings(names)}
+    server, ready = start_child(f"the {KIND}", "rowcall.sandbox.sail_server", [], folder / "sail.log", environment)
+    try:
+        from pyspark.sql import SparkSession
+
+        spark = SparkSession.builder.remote(f"sc://127.0.0.1:{ready['port']}").create()
+        lakehouse = Lakehouse(folder, server, spark)
+        for statement in _registrations(lakehouse):
+            spark.sql(statement)
+    except BaseException:
+        stop_child(server)
+        raise
     return lakehouse
 
 
@@ -72,18 +73,6 @@ def _settings(catalogs: Sequence[str]) -> dict[str, str]:
         "SAIL_CATALOG__DEFAULT_CATALOG": DEFAULT_CATALOG,
         "RUST_LOG": os.environ.get("RUST_LOG", "error"),
     }
-
-
-@contextmanager
-def _environment(settings: dict[str, str]) -> Generator[None]:
-    """Sail reads its configuration from the environment when it starts, and only then."""
-    before = {name: os.environ.get(name) for name in settings}
-    os.environ.update(settings)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name, None) if value is None else os.environ.__setitem__(name, value)
 
 
 def _registrations(lakehouse: Lakehouse) -> Iterator[str]:

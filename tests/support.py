@@ -1,0 +1,101 @@
+"""Building blocks of tests: jobs, prompt tables, and the sandbox's controls. Everything behind them is real."""
+
+import json
+import urllib.request
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rowcall import api
+from rowcall.adapters.auth import WorkspaceLogin
+from rowcall.adapters.journal import FolderJournals
+from rowcall.adapters.workspace import DatabricksWorkspace
+from rowcall.core.definition import JobDefinition
+from rowcall.core.ports import Row, SqlSession
+from rowcall.core.report import RunRow
+from rowcall.sandbox.process import SandboxProcess
+from rowcall.testing import RecordingReporter
+from rowcall.wiring import Surroundings
+
+
+def make_job(name: str, **changes: Any) -> JobDefinition:
+    """A job over `main.test.<name>` that asks the echo app and writes to `main.test.<name>_out`."""
+    made: dict[str, Any] = {
+        "job": name,
+        "prompts": {"table": f"main.test.{name}", "key": "id"},
+        "request": {"input": "{text}"},
+        "endpoint": {"app": "echo"},
+        "engine": {"concurrency": 8, "flush_seconds": 0.1},
+        "outputs": {"table": f"main.test.{name}_out"},
+        "traces": {"table": f"main.test.{name}_traces"},
+        "runs": {"table": f"main.test.{name}_runs"},
+    }
+    return JobDefinition.model_validate({**made, **changes})
+
+
+def fill(session: SqlSession, folder: Path, name: str, rows: Sequence[Mapping[str, object]] | pa.Table) -> None:
+    """Make or replace the table `main.test.<name>`."""
+    table = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist([dict(row) for row in rows])
+    path = folder / f"{name}.parquet"
+    pq.write_table(table, path)
+    session.drop_table(f"`main`.`test`.`{name}`")
+    session.view_of_files(f"fill_{name}", [str(path)])
+    session.execute(f"CREATE TABLE main.test.{name} USING DELTA AS SELECT * FROM fill_{name}")
+
+
+def texts(count: int, start: int = 0) -> list[dict[str, object]]:
+    return [{"id": n, "text": f"row {n}"} for n in range(start, start + count)]
+
+
+@dataclass(slots=True)
+class Bench:
+    """A session, a sandbox and a journal folder to run jobs in."""
+
+    session: SqlSession
+    sandbox: SandboxProcess
+    folder: Path
+    tables: Path
+    login: WorkspaceLogin | None = None
+
+    def surroundings(self) -> Surroundings:
+        login = self.login or WorkspaceLogin(self.sandbox.profile, self.sandbox.config_file)
+        journals = FolderJournals(self.folder / "journal")
+        return Surroundings(self.session, False, DatabricksWorkspace(login), login, journals)
+
+    def run(self, job: JobDefinition, *, only_new: bool = False, reporter: RecordingReporter | None = None) -> RunRow:
+        return api.run_here(
+            api.load_job(job), self.surroundings(), only_new=only_new, reporter=reporter or RecordingReporter()
+        )
+
+    def fill(self, name: str, rows: Sequence[Mapping[str, object]] | pa.Table) -> None:
+        fill(self.session, self.folder, name, rows)
+
+    def outputs(self, job: JobDefinition) -> list[Row]:
+        return self.session.query(f"SELECT * FROM {job.outputs.table} ORDER BY id")
+
+    def delta_folder(self, table: str) -> str:
+        """Where the lakehouse keeps a table."""
+        return str(self.tables.joinpath(*table.split(".")))
+
+    def behave(self, agent: str = "echo", **behaviour: object) -> None:
+        control(self.sandbox, "PUT", f"behaviour/{agent}", behaviour)
+
+    def figures(self, agent: str = "echo") -> dict[str, Any]:
+        return control(self.sandbox, "GET", "figures").get(agent, {"calls": 0, "answered": 0, "max_in_flight": 0})
+
+    def reset(self) -> None:
+        """Forget what was counted and how agents were told to behave."""
+        self.behave()
+        control(self.sandbox, "DELETE", "figures")
+
+
+def control(sandbox: SandboxProcess, method: str, path: str, body: object = None) -> dict[str, Any]:
+    """Call the sandbox's control routes."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(f"{sandbox.host}/sandbox/{path}", data, method=method)
+    with urllib.request.urlopen(request, timeout=10) as reply:
+        return json.loads(reply.read() or b"{}")

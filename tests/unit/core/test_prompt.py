@@ -1,0 +1,227 @@
+"""The expression that renders a request: which columns it may name, and what it does with a NULL."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import sqlglot
+
+from rowcall.core.definition import Request
+from rowcall.core.prompt import PromptError, PromptProblemsError, neutral_request, render_request
+from rowcall.core.records import Column
+
+COLUMNS = (
+    Column("review_id", "bigint"),
+    Column("review_text", "string"),
+    Column("Score", "double"),
+    Column("a.b", "string"),
+    Column("odd`name", "string"),
+    Column("tags", "array<string>"),
+    Column("photo", "binary"),
+    Column("address", "struct<city:string,geo:struct<lat:double,lon:double>,all parts:array<string>,raw:binary>"),
+)
+
+
+def rendered(template: str, **more: Any) -> str:
+    return render_request(Request(input=template, **more), COLUMNS).json
+
+
+def problems(request: Request) -> tuple[PromptError, ...]:
+    with pytest.raises(PromptProblemsError) as caught:
+        render_request(request, COLUMNS)
+    return caught.value.problems
+
+
+def columns_in(statement: str) -> set[str]:
+    """The column references of an expression, as `table.column`."""
+    parsed = sqlglot.parse_one(statement, read="databricks")
+    return {f"{column.table}.{column.name}" for column in parsed.find_all(sqlglot.exp.Column)}
+
+
+def test_a_field_is_a_column_of_the_alias() -> None:
+    assert columns_in(rendered("{review_text} {`odd``name`}")) == {"p.review_text", "p.odd`name"}
+
+
+def test_names_are_found_whatever_their_case_and_keep_the_tables() -> None:
+    assert columns_in(rendered("{REVIEW_TEXT} {score}")) == {"p.review_text", "p.Score"}
+
+
+def test_a_column_named_with_a_dot_comes_before_a_struct() -> None:
+    columns = (Column("address", "struct<city:string>"), Column("address.city", "string"))
+    assert columns_in(render_request(Request(input="{address.city}"), columns).json) == {"p.address.city"}
+
+
+def test_a_struct_path_reaches_into_the_struct() -> None:
+    assert "p.`address`.`geo`.`lat`" in rendered("{address.geo.lat}")
+    assert "p.`address`.`city`" in rendered("{Address.city}")
+
+
+def test_arrays_and_structs_become_json_text_and_the_rest_plain_text() -> None:
+    assert "COALESCE(TO_JSON(p.`tags`), '')" in rendered("{tags}")
+    assert "COALESCE(TO_JSON(p.`address`.`geo`), '')" in rendered("{address.geo}")
+    assert "COALESCE(TO_JSON(p.`address`.`all parts`), '')" in rendered("{address.all parts}")
+    assert "COALESCE(CAST(p.`Score` AS STRING), '')" in rendered("{Score}")
+
+
+def test_a_request_without_fields_is_one_literal() -> None:
+    request = render_request(Request(instructions="Say", input="hi"), COLUMNS)
+    assert request.json == (
+        """'{"messages": [{"role": "system", "content": "Say"}, {"role": "user", "content": "hi"}]}'"""
+    )
+    assert (request.skip, request.null_prompt) == (None, "")
+
+
+def test_parameters_keep_the_type_of_a_lone_field_and_take_text_otherwise() -> None:
+    alone = rendered("x", parameters={"top_k": "{Score}"})
+    inside = rendered("x", parameters={"top_k": "{Score} "})
+    assert "ARRAY(p.`Score`)" in alone
+    assert "CAST(p.`Score` AS STRING)" in inside
+    assert "CAST" not in alone
+
+
+def test_a_lone_field_of_the_input_is_text() -> None:
+    assert "CAST(p.`Score` AS STRING)" in rendered("{Score}")
+
+
+def test_fields_are_found_at_any_depth_of_parameters() -> None:
+    statement = rendered("x", custom_inputs={"a": [{"b": "{review_id}"}, 1, None, True]})
+    assert columns_in(statement) == {"p.review_id"}
+
+
+def test_keys_of_parameters_are_no_templates() -> None:
+    assert '"{review_id}"' in rendered("x", parameters={"{review_id}": 1})
+
+
+class TestUnknownColumns:
+    def test_says_which_columns_there_are_and_the_likely_one(self) -> None:
+        (problem,) = problems(Request(input="{review_txt}"))
+        assert problem.message == "there is no column 'review_txt'"
+        assert problem.hint.startswith("Did you mean {review_text}? There are: review_id, review_text, Score, a.b")
+
+    def test_without_a_likely_one_shows_how_to_write_a_brace(self) -> None:
+        (problem,) = problems(Request(input="{zzz}"))
+        assert problem.hint.startswith("There are: review_id, ")
+        assert problem.hint.endswith("For a plain brace write {{ or }}.")
+
+    def test_all_at_once_each_at_its_place(self) -> None:
+        request = Request.model_validate(
+            {
+                "instructions": "{x} {",
+                "messages": [{"role": "user", "content": "{y}"}, {"role": "assistant", "content": "{review_id}{z}"}],
+                "parameters": {"stop": ["a", "{w}"]},
+                "custom_inputs": {"deep": {"er": "{v}"}},
+            }
+        )
+        assert [(problem.key, problem.message) for problem in problems(request)] == [
+            ("request.messages[0].content", "a single '{' in '{x} {'"),
+            ("request.messages[1].content", "there is no column 'y'"),
+            ("request.messages[2].content", "there is no column 'z'"),
+            ("request.parameters.stop[1]", "there is no column 'w'"),
+            ("request.custom_inputs.deep.er", "there is no column 'v'"),
+        ]
+
+    def test_a_quoted_name_is_no_path(self) -> None:
+        (problem,) = problems(Request(input="{`address.city`}"))
+        assert problem.message == "there is no column 'address.city'"
+
+    @pytest.mark.parametrize(
+        ("field", "message", "hint"),
+        [
+            (
+                "address.citty",
+                "'address' has no field 'citty'",
+                "Did you mean city? There are: city, geo, all parts, raw.",
+            ),
+            ("address.geo.alt", "'address.geo' has no field 'alt'", "There are: lat, lon."),
+            ("address.city.x", "'address.city' has no field 'x'", "It is string."),
+        ],
+    )
+    def test_of_a_struct(self, field: str, message: str, hint: str) -> None:
+        (problem,) = problems(Request(input=f"{{{field}}}"))
+        assert problem.message == message
+        assert problem.hint.endswith(hint)
+
+    def test_a_path_into_what_is_no_struct(self) -> None:
+        (problem,) = problems(Request(input="{tags.x}"))
+        assert problem.message == "there is no column 'tags.x'"
+
+
+@pytest.mark.parametrize("type_", ["struct<a`b:int,c:string>", "struct<a,b:int,c:string>", "struct<a:b:int,c:string>"])
+def test_a_field_beside_oddly_named_ones_is_believed(type_: str) -> None:
+    assert "p.`s`.`c`" in render_request(Request(input="{s.c}"), (Column("s", type_),)).json
+
+
+@pytest.mark.parametrize("field", ["photo", "address.raw"])
+@pytest.mark.parametrize("place", ["input", "parameters"])
+def test_binary_is_refused(field: str, place: str) -> None:
+    text = f"{{{field}}}"
+    request = Request(input=text) if place == "input" else Request(input="x", parameters={"p": text})
+    (problem,) = problems(request)
+    assert problem.message == f"column {field!r} is BINARY"
+    assert problem.hint == "Decode it in prompts.query first."
+
+
+class TestNulls:
+    def request(self, nulls: str, template: str = "{review_text} {Score}", **more: Any) -> Request:
+        return Request.model_validate({"input": template, "nulls": nulls, **more})
+
+    def test_empty_asks_unless_all_are_null(self) -> None:
+        made = render_request(self.request("empty"), COLUMNS)
+        assert made.json.startswith("CASE WHEN p.`review_text` IS NULL AND p.`Score` IS NULL THEN CAST(NULL AS STRING)")
+        assert (made.skip, made.null_prompt) == (None, "all of review_text, Score are NULL")
+
+    def test_error_asks_only_if_none_is_null(self) -> None:
+        made = render_request(self.request("error"), COLUMNS)
+        assert made.json.startswith("CASE WHEN p.`review_text` IS NULL OR p.`Score` IS NULL THEN CAST(NULL AS STRING)")
+        assert (made.skip, made.null_prompt) == (None, "one of review_text, Score is NULL")
+
+    def test_skip_leaves_the_row_out_if_any_is_null(self) -> None:
+        made = render_request(self.request("skip"), COLUMNS)
+        assert made.skip == "p.`review_text` IS NULL OR p.`Score` IS NULL"
+        assert not made.json.startswith("CASE")
+        assert made.null_prompt == ""
+
+    @pytest.mark.parametrize("nulls", ["empty", "error"])
+    def test_one_field_is_said_as_one(self, nulls: str) -> None:
+        assert render_request(self.request(nulls, "{Score}{Score}"), COLUMNS).null_prompt == "Score is NULL"
+
+    @pytest.mark.parametrize("nulls", ["empty", "error", "skip"])
+    def test_parameters_do_not_count(self, nulls: str) -> None:
+        made = render_request(self.request(nulls, "hello", parameters={"k": "{Score}", "t": "a {tags}"}), COLUMNS)
+        assert (made.skip, made.null_prompt) == (None, "")
+        assert not made.json.startswith("CASE")
+
+    def test_the_fields_of_all_messages_count(self) -> None:
+        made = render_request(self.request("error", instructions="For {address.city}."), COLUMNS)
+        assert made.null_prompt == "one of address.city, review_text, Score is NULL"
+
+
+@pytest.mark.parametrize(
+    ("request_", "expected"),
+    [
+        ({"input": "hi"}, {"messages": [{"role": "user", "content": "hi"}]}),
+        (
+            {
+                "instructions": "be",
+                "messages": [{"role": "developer", "content": "a"}, {"role": "user", "content": "b"}],
+            },
+            {
+                "messages": [
+                    {"role": "system", "content": "be"},
+                    {"role": "developer", "content": "a"},
+                    {"role": "user", "content": "b"},
+                ]
+            },
+        ),
+        (
+            {"input": "hi", "parameters": {"temperature": 0}, "custom_inputs": {}, "databricks_options": {"x": True}},
+            {
+                "messages": [{"role": "user", "content": "hi"}],
+                "parameters": {"temperature": 0},
+                "databricks_options": {"x": True},
+            },
+        ),
+    ],
+)
+def test_the_neutral_request(request_: Mapping[str, object], expected: Mapping[str, object]) -> None:
+    assert neutral_request(Request.model_validate(request_)) == expected
