@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import Bench
 
 from rowcall.adapters.spark import SparkSqlSession
 from rowcall.core.ports import SqlSession
 from rowcall.sandbox import lakehouse
 from rowcall.sandbox.process import SandboxProcess, start_sandbox
+from support import Bench
 
 
 @pytest.fixture(scope="session")

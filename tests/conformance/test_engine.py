@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from deltalake import DeltaTable
+
 from support import Bench, make_job, texts
 
 ENDPOINTS = {"app": {"app": "echo"}, "serving": {"serving": "echo"}, "stream": {"app": "echo", "stream": True}}
@@ -15,7 +16,16 @@ ENDPOINTS = {"app": {"app": "echo"}, "serving": {"serving": "echo"}, "stream": {
 @pytest.mark.parametrize("endpoint", list(ENDPOINTS))
 def test_every_row_gets_its_answer(bench: Bench, fan_out: str, endpoint: str):
     job = make_job("all", endpoint=ENDPOINTS[endpoint], engine={"concurrency": 4, "fan_out": fan_out})
-    hostile = ["it's", 'a "quote"', "back\\slash", "line\nbreak", "'; DROP TABLE x; --", "שלום \u202e", "😀", "{x} ${y}"]
+    hostile = [
+        "it's",
+        'a "quote"',
+        "back\\slash",
+        "line\nbreak",
+        "'; DROP TABLE x; --",
+        "שלום \u202e",
+        "😀",
+        "{x} ${y}",
+    ]
     bench.fill("all", [{"id": n, "text": text} for n, text in enumerate(hostile)])
     bench.session.drop_table("`main`.`test`.`all_out`")
     row = bench.run(job)
@@ -145,9 +155,9 @@ def test_structured_answers_become_typed_columns(bench: Bench):
     assert bench.run(job).ok == 1
     (out,) = bench.outputs(job)
     assert (out["answer"]["sentiment"], out["answer"]["words"]) == ("positive", 10)
-    assert {column.name: column.type for column in bench.session.columns("SELECT * FROM main.test.typed_out")}["answer"] == (
-        "struct<sentiment:string,keywords:array<string>,words:int>"
-    )
+    assert {column.name: column.type for column in bench.session.columns("SELECT * FROM main.test.typed_out")}[
+        "answer"
+    ] == ("struct<sentiment:string,keywords:array<string>,words:int>")
 
 
 def test_an_answer_that_breaks_the_schema_is_invalid(bench: Bench):

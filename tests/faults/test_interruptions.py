@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 from deltalake import DeltaTable
-from support import control
 
 from rowcall.sandbox.process import SandboxProcess
+from support import control
 
 ROWS, LIMIT, FLUSH = 400, 8, 20
 JOB = f"""

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from support import control
 
 from rowcall.sandbox.process import SandboxProcess
+from support import control
 
 GOOD = """
 job: greet

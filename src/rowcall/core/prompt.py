@@ -210,7 +210,8 @@ def _json_text(value: str, key: str, scope: _Scope, *, text: bool) -> Iterator[s
     if not fields:
         yield json.dumps("".join(part for part in parts if isinstance(part, str)), ensure_ascii=False)
     elif not text and len(parts) == 1:
-        yield _to_json(scope.resolve(fields[0], key, counts=False)[0])
+        expression, type_ = scope.resolve(fields[0], key, counts=False)
+        yield _decimal_json(expression) if type_.startswith("decimal") else _to_json(expression)
     else:
         pieces = [part if isinstance(part, str) else _as_text(*scope.resolve(part, key, counts=text)) for part in parts]
         yield _to_json(_concat(pieces))
@@ -229,6 +230,11 @@ def _to_json(value: exp.Condition) -> exp.Condition:
         this="SUBSTR",
         expressions=[array, exp.Literal.number(2), exp.Sub(this=length, expression=exp.Literal.number(2))],
     )
+
+
+def _decimal_json(value: exp.Condition) -> exp.Condition:
+    """A decimal as JSON text, digit by digit: the `to_json` of Sail 0.7 loses the sign of those between -1 and 0."""
+    return exp.func("COALESCE", exp.cast(value, "string"), exp.Literal.string("null"))
 
 
 def _concat(fragments: Sequence[str | exp.Condition]) -> exp.Condition:

@@ -7,6 +7,7 @@ The files' text comes in as a mapping from name (`statements/count`) to text, re
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 from string import Template
 
 from sqlglot import exp
@@ -17,9 +18,6 @@ from rowcall.core.prompt import DIALECT, RenderedRequest
 from rowcall.core.records import Column
 
 SqlTexts = Mapping[str, str]
-_NAME_PART = re.compile(r"`((?:[^`]|``)+)`|([^.`]+)")
-_TABLE_NAME = re.compile(rf"(?:{_NAME_PART.pattern})(?:\.(?:{_NAME_PART.pattern})){{0,2}}")
-_ODD = re.compile(r"[.`]|^\s|\s$")
 _PLAIN = re.compile(r"[\w-]+")
 STAGED = "rowcall_staged"
 """The temporary view over the segments being published."""
@@ -207,7 +205,11 @@ def merge_outputs(texts: SqlTexts, tables: Tables, keys: Sequence[Column], answe
 
 
 def merge_traces(texts: SqlTexts, tables: Tables, *, version: str, resource: str, since: str) -> str:
-    """Publish the spans of the staged view; `since` is the day of the run's start (`2026-11-23`), `resource` JSON text."""
+    """Publish the spans of the staged view; `since` is the day of the run's start in UTC (`2026-11-23`), `resource` JSON text.
+
+    Spans are looked for from the day before: a session west of UTC dates the first ones so.
+    """
+    day_before = date.fromisoformat(since) - timedelta(days=1)
     return _fill(
         texts,
         "statements/merge_traces",
@@ -215,7 +217,7 @@ def merge_traces(texts: SqlTexts, tables: Tables, *, version: str, resource: str
         staged=STAGED,
         version=literal(version),
         resource=literal(resource),
-        since=f"DATE {literal(since)}",
+        since=f"DATE {literal(day_before.isoformat())}",
     )
 
 

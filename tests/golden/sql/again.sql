@@ -277,7 +277,7 @@ USING (
   ) AS spans
   WHERE pick = 1
 ) AS s
-ON t.record_id = s.record_id AND t.date >= DATE '2026-11-23'
+ON t.record_id = s.record_id AND t.date >= DATE '2026-11-22'
 WHEN NOT MATCHED THEN INSERT *;
 
 -- name: merge_run

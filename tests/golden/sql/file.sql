@@ -31,24 +31,7 @@ by_key AS (
   GROUP BY key
 ),
 answered AS (
-  SELECT key, request_hash FROM (-- Every row of the prompt table: its key, its request as JSON text, and the hash that stands for endpoint and request.
-SELECT
-  key,
-  request,
-  sha2(concat('3264bb43afa6f215', coalesce(request, '')), 256) AS request_hash
-FROM (
-  SELECT
-    named_struct('review_id', p.`review_id`) AS key,
-    CASE WHEN p.`review` IS NULL THEN CAST(NULL AS STRING) ELSE CONCAT('{"messages": [{"role": "system", "content": "Answer as JSON: {}"}, {"role": "user", "content": ', SUBSTR(TO_JSON(ARRAY(COALESCE(CAST(p.`review` AS STRING), ''))), 2, CHAR_LENGTH(TO_JSON(ARRAY(COALESCE(CAST(p.`review` AS STRING), '')))) - 2), '}]}') END AS request
-  FROM (SELECT * FROM (
--- Reviews with their franchise.
-SELECT r.*, f.name AS franchise
-FROM reviews r JOIN franchises f USING (id)
-)
-WHERE (franchise = 'Köln'
-)) AS p
-  WHERE true
-)) WHERE false
+  SELECT key, request_hash FROM (SELECT * FROM rendered) WHERE false
 ),
 marked AS (
   SELECT
@@ -309,7 +292,7 @@ USING (
   ) AS spans
   WHERE pick = 1
 ) AS s
-ON t.record_id = s.record_id AND t.date >= DATE '2026-11-23'
+ON t.record_id = s.record_id AND t.date >= DATE '2026-11-22'
 WHEN NOT MATCHED THEN INSERT *;
 
 -- name: merge_run

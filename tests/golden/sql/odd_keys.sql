@@ -9,7 +9,7 @@ SELECT
 FROM (
   SELECT
     named_struct('order id', p.`order id`, 'Tag`s', p.`Tag``s`, 'It\'s', p.`It's`, 'day.of', p.`day.of`) AS key,
-    CASE WHEN (p.`address`.`geo`.`lat`) IS NULL AND p.`day.of` IS NULL AND p.`tags` IS NULL THEN CAST(NULL AS STRING) ELSE CONCAT('{"messages": [{"role": "user", "content": ', SUBSTR(TO_JSON(ARRAY(CONCAT(COALESCE(CAST(p.`address`.`geo`.`lat` AS STRING), ''), ' ', COALESCE(CAST(p.`day.of` AS STRING), ''), ' ', COALESCE(TO_JSON(p.`tags`), '')))), 2, CHAR_LENGTH(TO_JSON(ARRAY(CONCAT(COALESCE(CAST(p.`address`.`geo`.`lat` AS STRING), ''), ' ', COALESCE(CAST(p.`day.of` AS STRING), ''), ' ', COALESCE(TO_JSON(p.`tags`), ''))))) - 2), '}], "custom_inputs": {"order": ', SUBSTR(TO_JSON(ARRAY(p.`order id`)), 2, CHAR_LENGTH(TO_JSON(ARRAY(p.`order id`))) - 2), ', "label": ', SUBSTR(TO_JSON(ARRAY(CONCAT('no. ', COALESCE(CAST(p.`order id` AS STRING), '')))), 2, CHAR_LENGTH(TO_JSON(ARRAY(CONCAT('no. ', COALESCE(CAST(p.`order id` AS STRING), ''))))) - 2), '}}') END AS request
+    CASE WHEN (p.`address`.`geo`.`lat`) IS NULL AND p.`day.of` IS NULL AND p.`tags` IS NULL THEN CAST(NULL AS STRING) ELSE CONCAT('{"messages": [{"role": "user", "content": ', SUBSTR(TO_JSON(ARRAY(CONCAT(COALESCE(CAST(p.`address`.`geo`.`lat` AS STRING), ''), ' ', COALESCE(CAST(p.`day.of` AS STRING), ''), ' ', COALESCE(TO_JSON(p.`tags`), '')))), 2, CHAR_LENGTH(TO_JSON(ARRAY(CONCAT(COALESCE(CAST(p.`address`.`geo`.`lat` AS STRING), ''), ' ', COALESCE(CAST(p.`day.of` AS STRING), ''), ' ', COALESCE(TO_JSON(p.`tags`), ''))))) - 2), '}], "custom_inputs": {"order": ', COALESCE(CAST(p.`order id` AS STRING), 'null'), ', "label": ', SUBSTR(TO_JSON(ARRAY(CONCAT('no. ', COALESCE(CAST(p.`order id` AS STRING), '')))), 2, CHAR_LENGTH(TO_JSON(ARRAY(CONCAT('no. ', COALESCE(CAST(p.`order id` AS STRING), ''))))) - 2), '}}') END AS request
   FROM (SELECT * FROM `odd catalog`.`sche.ma`.`tab``le`
 WHERE true) AS p
   WHERE true
@@ -26,19 +26,7 @@ by_key AS (
   GROUP BY key
 ),
 answered AS (
-  SELECT key, request_hash FROM (-- Every row of the prompt table: its key, its request as JSON text, and the hash that stands for endpoint and request.
-SELECT
-  key,
-  request,
-  sha2(concat('ff1b7f54363d69fb', coalesce(request, '')), 256) AS request_hash
-FROM (
-  SELECT
-    named_struct('order id', p.`order id`, 'Tag`s', p.`Tag``s`, 'It\'s', p.`It's`, 'day.of', p.`day.of`) AS key,
-    CASE WHEN (p.`address`.`geo`.`lat`) IS NULL AND p.`day.of` IS NULL AND p.`tags` IS NULL THEN CAST(NULL AS STRING) ELSE CONCAT('{"messages": [{"role": "user", "content": ', SUBSTR(TO_JSON(ARRAY(CONCAT(COALESCE(CAST(p.`address`.`geo`.`lat` AS STRING), ''), ' ', COALESCE(CAST(p.`day.of` AS STRING), ''), ' ', COALESCE(TO_JSON(p.`tags`), '')))), 2, CHAR_LENGTH(TO_JSON(ARRAY(CONCAT(COALESCE(CAST(p.`address`.`geo`.`lat` AS STRING), ''), ' ', COALESCE(CAST(p.`day.of` AS STRING), ''), ' ', COALESCE(TO_JSON(p.`tags`), ''))))) - 2), '}], "custom_inputs": {"order": ', SUBSTR(TO_JSON(ARRAY(p.`order id`)), 2, CHAR_LENGTH(TO_JSON(ARRAY(p.`order id`))) - 2), ', "label": ', SUBSTR(TO_JSON(ARRAY(CONCAT('no. ', COALESCE(CAST(p.`order id` AS STRING), '')))), 2, CHAR_LENGTH(TO_JSON(ARRAY(CONCAT('no. ', COALESCE(CAST(p.`order id` AS STRING), ''))))) - 2), '}}') END AS request
-  FROM (SELECT * FROM `odd catalog`.`sche.ma`.`tab``le`
-WHERE true) AS p
-  WHERE true
-)) WHERE false
+  SELECT key, request_hash FROM (SELECT * FROM rendered) WHERE false
 ),
 marked AS (
   SELECT
@@ -84,7 +72,7 @@ SELECT
 FROM (
   SELECT
     named_struct('order id', p.`order id`, 'Tag`s', p.`Tag``s`, 'It\'s', p.`It's`, 'day.of', p.`day.of`) AS key,
-    CASE WHEN (p.`address`.`geo`.`lat`) IS NULL AND p.`day.of` IS NULL AND p.`tags` IS NULL THEN CAST(NULL AS STRING) ELSE CONCAT('{"messages": [{"role": "user", "content": ', SUBSTR(TO_JSON(ARRAY(CONCAT(COALESCE(CAST(p.`address`.`geo`.`lat` AS STRING), ''), ' ', COALESCE(CAST(p.`day.of` AS STRING), ''), ' ', COALESCE(TO_JSON(p.`tags`), '')))), 2, CHAR_LENGTH(TO_JSON(ARRAY(CONCAT(COALESCE(CAST(p.`address`.`geo`.`lat` AS STRING), ''), ' ', COALESCE(CAST(p.`day.of` AS STRING), ''), ' ', COALESCE(TO_JSON(p.`tags`), ''))))) - 2), '}], "custom_inputs": {"order": ', SUBSTR(TO_JSON(ARRAY(p.`order id`)), 2, CHAR_LENGTH(TO_JSON(ARRAY(p.`order id`))) - 2), ', "label": ', SUBSTR(TO_JSON(ARRAY(CONCAT('no. ', COALESCE(CAST(p.`order id` AS STRING), '')))), 2, CHAR_LENGTH(TO_JSON(ARRAY(CONCAT('no. ', COALESCE(CAST(p.`order id` AS STRING), ''))))) - 2), '}}') END AS request
+    CASE WHEN (p.`address`.`geo`.`lat`) IS NULL AND p.`day.of` IS NULL AND p.`tags` IS NULL THEN CAST(NULL AS STRING) ELSE CONCAT('{"messages": [{"role": "user", "content": ', SUBSTR(TO_JSON(ARRAY(CONCAT(COALESCE(CAST(p.`address`.`geo`.`lat` AS STRING), ''), ' ', COALESCE(CAST(p.`day.of` AS STRING), ''), ' ', COALESCE(TO_JSON(p.`tags`), '')))), 2, CHAR_LENGTH(TO_JSON(ARRAY(CONCAT(COALESCE(CAST(p.`address`.`geo`.`lat` AS STRING), ''), ' ', COALESCE(CAST(p.`day.of` AS STRING), ''), ' ', COALESCE(TO_JSON(p.`tags`), ''))))) - 2), '}], "custom_inputs": {"order": ', COALESCE(CAST(p.`order id` AS STRING), 'null'), ', "label": ', SUBSTR(TO_JSON(ARRAY(CONCAT('no. ', COALESCE(CAST(p.`order id` AS STRING), '')))), 2, CHAR_LENGTH(TO_JSON(ARRAY(CONCAT('no. ', COALESCE(CAST(p.`order id` AS STRING), ''))))) - 2), '}}') END AS request
   FROM (SELECT * FROM `odd catalog`.`sche.ma`.`tab``le`
 WHERE true) AS p
   WHERE true
@@ -199,7 +187,7 @@ SELECT
 FROM (
   SELECT
     named_struct('order id', p.`order id`, 'Tag`s', p.`Tag``s`, 'It\'s', p.`It's`, 'day.of', p.`day.of`) AS key,
-    CASE WHEN (p.`address`.`geo`.`lat`) IS NULL AND p.`day.of` IS NULL AND p.`tags` IS NULL THEN CAST(NULL AS STRING) ELSE CONCAT('{"messages": [{"role": "user", "content": ', SUBSTR(TO_JSON(ARRAY(CONCAT(COALESCE(CAST(p.`address`.`geo`.`lat` AS STRING), ''), ' ', COALESCE(CAST(p.`day.of` AS STRING), ''), ' ', COALESCE(TO_JSON(p.`tags`), '')))), 2, CHAR_LENGTH(TO_JSON(ARRAY(CONCAT(COALESCE(CAST(p.`address`.`geo`.`lat` AS STRING), ''), ' ', COALESCE(CAST(p.`day.of` AS STRING), ''), ' ', COALESCE(TO_JSON(p.`tags`), ''))))) - 2), '}], "custom_inputs": {"order": ', SUBSTR(TO_JSON(ARRAY(p.`order id`)), 2, CHAR_LENGTH(TO_JSON(ARRAY(p.`order id`))) - 2), ', "label": ', SUBSTR(TO_JSON(ARRAY(CONCAT('no. ', COALESCE(CAST(p.`order id` AS STRING), '')))), 2, CHAR_LENGTH(TO_JSON(ARRAY(CONCAT('no. ', COALESCE(CAST(p.`order id` AS STRING), ''))))) - 2), '}}') END AS request
+    CASE WHEN (p.`address`.`geo`.`lat`) IS NULL AND p.`day.of` IS NULL AND p.`tags` IS NULL THEN CAST(NULL AS STRING) ELSE CONCAT('{"messages": [{"role": "user", "content": ', SUBSTR(TO_JSON(ARRAY(CONCAT(COALESCE(CAST(p.`address`.`geo`.`lat` AS STRING), ''), ' ', COALESCE(CAST(p.`day.of` AS STRING), ''), ' ', COALESCE(TO_JSON(p.`tags`), '')))), 2, CHAR_LENGTH(TO_JSON(ARRAY(CONCAT(COALESCE(CAST(p.`address`.`geo`.`lat` AS STRING), ''), ' ', COALESCE(CAST(p.`day.of` AS STRING), ''), ' ', COALESCE(TO_JSON(p.`tags`), ''))))) - 2), '}], "custom_inputs": {"order": ', COALESCE(CAST(p.`order id` AS STRING), 'null'), ', "label": ', SUBSTR(TO_JSON(ARRAY(CONCAT('no. ', COALESCE(CAST(p.`order id` AS STRING), '')))), 2, CHAR_LENGTH(TO_JSON(ARRAY(CONCAT('no. ', COALESCE(CAST(p.`order id` AS STRING), ''))))) - 2), '}}') END AS request
   FROM (SELECT * FROM `odd catalog`.`sche.ma`.`tab``le`
 WHERE true) AS p
   WHERE true
@@ -295,7 +283,7 @@ USING (
   ) AS spans
   WHERE pick = 1
 ) AS s
-ON t.record_id = s.record_id AND t.date >= DATE '2026-11-23'
+ON t.record_id = s.record_id AND t.date >= DATE '2026-11-22'
 WHEN NOT MATCHED THEN INSERT *;
 
 -- name: merge_run

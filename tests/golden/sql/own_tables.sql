@@ -26,19 +26,7 @@ by_key AS (
   GROUP BY key
 ),
 answered AS (
-  SELECT key, request_hash FROM (-- Every row of the prompt table: its key, its request as JSON text, and the hash that stands for endpoint and request.
-SELECT
-  key,
-  request,
-  sha2(concat('ff1b7f54363d69fb', coalesce(request, '')), 256) AS request_hash
-FROM (
-  SELECT
-    named_struct('review_id', p.`review_id`) AS key,
-    '{"messages": [{"role": "user", "content": "Say hello"}]}' AS request
-  FROM (SELECT * FROM `main`.`bakehouse`.`reviews`
-WHERE true) AS p
-  WHERE true
-)) WHERE false
+  SELECT key, request_hash FROM (SELECT * FROM rendered) WHERE false
 ),
 marked AS (
   SELECT
@@ -289,7 +277,7 @@ USING (
   ) AS spans
   WHERE pick = 1
 ) AS s
-ON t.record_id = s.record_id AND t.date >= DATE '2026-11-23'
+ON t.record_id = s.record_id AND t.date >= DATE '2026-11-22'
 WHEN NOT MATCHED THEN INSERT *;
 
 -- name: merge_run

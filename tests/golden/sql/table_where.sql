@@ -27,20 +27,7 @@ by_key AS (
   GROUP BY key
 ),
 answered AS (
-  SELECT key, request_hash FROM (-- Every row of the prompt table: its key, its request as JSON text, and the hash that stands for endpoint and request.
-SELECT
-  key,
-  request,
-  sha2(concat('ff1b7f54363d69fb', coalesce(request, '')), 256) AS request_hash
-FROM (
-  SELECT
-    named_struct('review_id', p.`review_id`) AS key,
-    CASE WHEN p.`franchise` IS NULL AND p.`review` IS NULL THEN CAST(NULL AS STRING) ELSE CONCAT('{"messages": [{"role": "system", "content": "You triage reviews. Don\'t guess."}, {"role": "user", "content": ', SUBSTR(TO_JSON(ARRAY(CONCAT('Review of ', COALESCE(CAST(p.`franchise` AS STRING), ''), ': ', COALESCE(CAST(p.`review` AS STRING), '')))), 2, CHAR_LENGTH(TO_JSON(ARRAY(CONCAT('Review of ', COALESCE(CAST(p.`franchise` AS STRING), ''), ': ', COALESCE(CAST(p.`review` AS STRING), ''))))) - 2), '}], "parameters": {"temperature": 0, "max_output_tokens": 200}}') END AS request
-  FROM (SELECT * FROM `main`.`bakehouse`.`reviews`
-WHERE (review IS NOT NULL -- the rest has nothing to say
-)) AS p
-  WHERE true
-)) WHERE false
+  SELECT key, request_hash FROM (SELECT * FROM rendered) WHERE false
 ),
 marked AS (
   SELECT
@@ -293,7 +280,7 @@ USING (
   ) AS spans
   WHERE pick = 1
 ) AS s
-ON t.record_id = s.record_id AND t.date >= DATE '2026-11-23'
+ON t.record_id = s.record_id AND t.date >= DATE '2026-11-22'
 WHEN NOT MATCHED THEN INSERT *;
 
 -- name: merge_run

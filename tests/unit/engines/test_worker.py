@@ -226,7 +226,7 @@ def test_what_a_crash_can_lose_is_one_flush_and_what_is_in_flight(share: int, fl
 
 def test_a_full_disk_ends_the_task_with_a_clear_error():
     endpoint, journal = FakeEndpoint(latency=0.001), MemoryJournal(broken=True)
-    with pytest.raises(RunError, match="the journal cannot be written.*No space left on device"):
+    with pytest.raises(RunError, match=r"the journal cannot be written.*No space left on device"):
         ask(recipe(endpoint, journal, share=1), rows([f"row {n}" for n in range(100_000)]))
     assert len(endpoint.requests) < 100_000
 

@@ -1,0 +1,103 @@
+"""Every `Journal`: whole segments or none, whatever opens it."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from rowcall.adapters.journal import FolderJournals
+from rowcall.core.ports import Journal, JournalStore
+from rowcall.testing import MemoryJournals
+
+
+@pytest.fixture(params=["folder", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> JournalStore:
+    return FolderJournals(tmp_path / "journal") if request.param == "folder" else MemoryJournals()
+
+
+@pytest.fixture
+def journal(store: JournalStore) -> Journal:
+    return store.recipe("job", "run-1")()
+
+
+def answers(*hashes: str) -> pa.Table:
+    return pa.table({"request_hash": list(hashes), "answer": [f"to {name}" for name in hashes]})
+
+
+def test_a_new_journal_is_empty(journal: Journal):
+    assert (journal.segments(), journal.answered_hashes(), journal.notes("")) == ([], set(), {})
+
+
+def test_segments_come_back_oldest_first(journal: Journal):
+    for name in ("c", "a", "b"):
+        journal.write_segment(name, answers(name))
+    assert [segment.split("-")[1].removesuffix(".parquet") for segment in journal.segments()] == ["c", "a", "b"]
+    assert journal.answered_hashes() == {"a", "b", "c"}
+    assert len(set(journal.paths(journal.segments()))) == 3
+
+
+def test_one_task_may_write_many_segments(journal: Journal):
+    for number in range(5):
+        journal.write_segment("task", answers(f"hash {number}"))
+    assert len(journal.segments()) == 5
+
+
+def test_a_note_is_replaced(journal: Journal):
+    journal.write_note("progress-a", "1")
+    journal.write_note("progress-a", "2")
+    journal.write_note("stop", "now")
+    assert journal.notes("progress-") == {"progress-a": "2"}
+    assert journal.notes("stop") == {"stop": "now"}
+
+
+def test_discarded_segments_are_gone_and_the_rest_stays(journal: Journal):
+    journal.write_segment("a", answers("a"))
+    journal.write_segment("b", answers("b"))
+    journal.write_note("manifest", "{}")
+    journal.discard(journal.segments()[:1])
+    assert journal.answered_hashes() == {"b"}
+    assert journal.notes("manifest") == {"manifest": "{}"}
+
+
+def test_a_removed_journal_is_empty_and_may_be_removed_again(journal: Journal):
+    journal.write_segment("a", answers("a"))
+    journal.write_note("manifest", "{}")
+    journal.remove()
+    journal.remove()
+    assert (journal.segments(), journal.notes("")) == ([], {})
+
+
+def test_a_store_knows_the_runs_of_a_job(store: JournalStore):
+    for run_id in ("2026-b", "2026-a"):
+        store.recipe("job", run_id)().write_note("manifest", "{}")
+    store.recipe("another", "2026-c")().write_note("manifest", "{}")
+    assert store.runs("job") == ["2026-a", "2026-b"]
+    assert store.runs("unknown") == []
+
+
+def test_a_recipe_opens_the_same_journal_again(store: JournalStore):
+    open_journal = store.recipe("job", "run-1")
+    open_journal().write_segment("a", answers("a"))
+    assert open_journal().answered_hashes() == {"a"}
+
+
+def test_half_written_files_do_not_exist_for_a_reader(tmp_path: Path):
+    journal = FolderJournals(tmp_path).recipe("job", "run-1")()
+    journal.write_segment("a", answers("a"))
+    (whole,) = journal.paths(journal.segments())
+    half = Path(whole).with_name("00000000000000000001-b.parquet.4f2a.part")
+    half.write_bytes(Path(whole).read_bytes()[:40])
+    note = tmp_path / "job" / "run-1" / "notes" / "progress-b.4f2a.part"
+    note.parent.mkdir(exist_ok=True)
+    note.write_text('{"asked":')
+    assert journal.answered_hashes() == {"a"}
+    assert journal.notes("progress-") == {}
+
+
+def test_a_record_is_a_parquet_file_that_is_replaced(tmp_path: Path):
+    journal = FolderJournals(tmp_path).recipe("job", "run-1")()
+    journal.write_record("run", answers("old"))
+    path = journal.write_record("run", answers("new"))
+    assert pq.read_table(path).column("request_hash").to_pylist() == ["new"]
+    assert journal.segments() == []
