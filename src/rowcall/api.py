@@ -102,30 +102,36 @@ def run_here(loaded: LoadedJob, here: Surroundings, *, only_new: bool = False, r
     return runner.run(made, here.session, here.journals, connect, reporter, __version__, _context(here))
 
 
-def runs(
-    table: str,
-    *,
-    job: str | None = None,
-    run_id: str | None = None,
-    limit: int = 20,
-    options: Options | None = None,
-) -> list[Row]:
-    """Rows of a runs table, newest first."""
+def runs(table: str, *, job: str | None = None, limit: int = 20, options: Options | None = None) -> list[Row]:
+    """Rows of a runs table, newest first. Raises `RunError` where there is no such table."""
     with _tables(table, options) as session:
-        return session.query(
-            sql.list_runs(sql_texts(), sql.quote_table(table), limit),
-            {"job": job or "%", "run_id": run_id or "%"},
-        )
+        return session.query(_runs_query(table, limit), {"job": job or "%", "run_id": "%"})
+
+
+def find_run(table: str, run_id: str, *, options: Options | None = None) -> Row:
+    """The row of the run whose id is, or begins with, `run_id`. Raises `RunError` where there is not exactly one."""
+    with _tables(table, options) as session:
+        return _one_run(session, table, run_id)
 
 
 def failures(table: str, run_id: str, *, limit: int = 50, options: Options | None = None) -> list[Row]:
-    """The rows of a run's outputs that have no ok answer. Raises `RunError` where there is no such run."""
+    """The rows of a run's outputs that have no ok answer. Raises `RunError` where there is not exactly one such run."""
     with _tables(table, options) as session:
-        found = session.query(sql.list_runs(sql_texts(), sql.quote_table(table), 1), {"job": "%", "run_id": run_id})
-        if not found:
-            raise RunError(f"{table} has no run {run_id}. See rowcall runs.")
-        outputs = sql.quote_table(str(found[0]["outputs_table"]))
-        return session.query(sql.list_failures(sql_texts(), outputs, limit), {"run_id": run_id})
+        run = _one_run(session, table, run_id)
+        outputs = sql.quote_table(str(run["outputs_table"]))
+        return session.query(sql.list_failures(sql_texts(), outputs, limit), {"run_id": run["run_id"]})
+
+
+def _one_run(session: SqlSession, table: str, run_id: str) -> Row:
+    found = session.query(_runs_query(table, 2), {"job": "%", "run_id": f"{run_id}%"})
+    if len(found) != 1:
+        what = f"more than one run that begins with {run_id}" if found else f"no run {run_id}"
+        raise RunError(f"{table} has {what}. See rowcall runs.")
+    return found[0]
+
+
+def _runs_query(table: str, limit: int) -> str:
+    return sql.list_runs(sql_texts(), sql.quote_table(table), limit)
 
 
 @contextmanager

@@ -5,10 +5,12 @@ Exit codes: 0 all answered · 1 the run failed or stopped · 2 the job definitio
 
 import json
 import logging
+import os
 import sys
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from shutil import which
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -186,7 +188,7 @@ def show(
     from rowcall import api, console
 
     with _errors():
-        row = _one_run(api.runs(table, run_id=f"{run_id}%", limit=2, options=_options(home)), run_id, table)
+        row = api.find_run(table, run_id, options=_options(home))
     if as_json:
         _print_json(row)
     else:
@@ -199,7 +201,7 @@ def show(
 
 @app.command()
 def failures(
-    run_id: Annotated[str, typer.Argument(metavar="RUN", help="A run id.")],
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="A run id, or its beginning.")],
     table: RunsTable = RUNS_TABLE,
     limit: Limit = 50,
     as_json: Json = False,
@@ -234,7 +236,8 @@ def sandbox(
             f"  export DATABRICKS_CONFIG_FILE={started.config_file} DATABRICKS_CONFIG_PROFILE={started.profile}\n"
         )
         typer.echo("Ctrl-C stops it.")
-        started.wait()
+        with suppress(KeyboardInterrupt):
+            started.wait()
 
 
 @app.command()
@@ -273,19 +276,21 @@ def run_demo(home: Home = HOME) -> None:
     with _errors(), console.LiveReporter(out) as reporter:
         shown = demo.run_demo(home, reporter)
     console.print_summary(out, shown.row, str(shown.job_file))
-    console.print_demo(out, shown.sample, shown.counts, shown.folder, str(shown.job_file), shown.row)
+    console.print_demo(out, shown, _command())
     raise typer.Exit(_exit_code(shown.row))
 
 
-def main() -> NoReturn:
-    """The `rowcall` command."""
+def main() -> None:
+    """The `rowcall` command. Returns when all went well: as the entry point of a Databricks wheel task it must not exit then."""
     # What the SDK has to say that matters comes back as an error.
     logging.getLogger("databricks.sdk").setLevel(logging.ERROR)
     try:
         app()
+    except SystemExit as leaving:
+        if leaving.code not in (None, OK):
+            raise
     except KeyboardInterrupt:
         _fail("interrupted; nothing that was answered is lost, and the same command goes on from there", FAILED)
-    sys.exit(OK)
 
 
 @contextmanager
@@ -322,11 +327,12 @@ def _options(home: Path, profile: str | None = None, sandbox: bool = False, upst
     return Options(home=home, profile=profile, sandbox=sandbox, upstream=upstream)
 
 
-def _one_run(found: Sequence[Mapping[str, object]], run_id: str, table: str) -> Mapping[str, object]:
-    if len(found) == 1:
-        return found[0]
-    what = f"no run {run_id}" if not found else f"more than one run that begins with {run_id}"
-    _fail(f"rowcall: {table} has {what}. See rowcall runs.", FAILED)
+def _command() -> str:
+    """How this command is called from here: `rowcall`, or the path to it where it is not on the PATH."""
+    called = Path(sys.argv[0])
+    if which("rowcall") or called.name != "rowcall":
+        return "rowcall"
+    return os.path.relpath(called)
 
 
 def _exit_code(row: "RunRow") -> int:

@@ -17,6 +17,7 @@ from rich.text import Text
 from rowcall.core.plan import RunPlan
 from rowcall.core.records import Progress as RunProgress
 from rowcall.core.report import RunRow
+from rowcall.demo import Demo
 
 QUIET_SECONDS = 10.0
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -295,24 +296,21 @@ def _plural(word: str, count: int) -> str:
     return f"{word[:-1]}ies" if word.endswith("y") else f"{word}s"
 
 
-def print_demo(
-    console: Console,
-    sample: Sequence[Mapping[str, object]],
-    counts: Mapping[str, int],
-    folder: object,
-    job: str,
-    row: RunRow,
-) -> None:
-    """What the demo filled, and what to try next."""
+def print_demo(console: Console, shown: Demo, command: str) -> None:
+    """What the demo filled, and what to try next. `command` is how rowcall was called."""
     console.print()
-    print_rows(console, sample, list(sample[0]) if sample else [], title="Some of the answers")
+    print_rows(console, shown.sample, list(shown.sample[0]) if shown.sample else [], title="Some of the answers")
     console.print()
-    print_rows(console, [{"table": name, "rows": f"{count:,}"} for name, count in counts.items()], ("table", "rows"))
-    console.print(plain(f"\nThe tables are Delta folders under {folder}. Next:"))
-    for command, effect in (
-        (f"rowcall run {job} --sandbox", "asks nothing: every row has its answer"),
-        (f"rowcall plan {job} --sandbox --sql", "what a run would do, and every statement"),
-        (f"rowcall show {row.run_id}", "this run"),
-        (f"edit {job}, then run it again", "asks only what the change touches"),
-    ):
-        console.print(plain(f"  {command:<52} {effect}"))
+    print_rows(console, [{"table": name, "rows": f"{n:,}"} for name, n in shown.counts.items()], ("table", "rows"))
+    console.print(Text(f"\nThe tables are Delta folders under {shown.folder}. Next:"))
+    job = shown.job_file
+    nexts = [
+        (f"{command} run {job} --sandbox", "asks nothing: every row has its answer"),
+        (f"{command} plan {job} --sandbox --sql", "what a run would do, and every statement"),
+        (f"{command} show {shown.row.run_id}", "this run"),
+    ]
+    edit = (f"edit {job}, run it again", "asks only what the change touches")
+    nexts.append(edit if shown.in_checkout else (f"{command} init my-project", "a job of your own to change"))
+    width = max(len(words) for words, _ in nexts)
+    for words, effect in nexts:
+        console.print(Text(f"  {words:<{width}}   {effect}"))

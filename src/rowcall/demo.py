@@ -28,6 +28,7 @@ class Demo:
     counts: Mapping[str, int]
     folder: Path
     job_file: Path
+    in_checkout: bool
 
 
 def run_demo(home: Path, reporter: Reporter) -> Demo:
@@ -44,7 +45,7 @@ def run_demo(home: Path, reporter: Reporter) -> Demo:
         )
         tables = ("main.demo.texts", answers, row.traces_table, "main.rowcall.runs")
         counts = {table: int(str(here.session.query(f"SELECT count(*) AS n FROM {table}")[0]["n"])) for table in tables}
-    return Demo(row, sample, counts, home / "lakehouse", job_file)
+    return Demo(row, sample, counts, home / "lakehouse", job_file, in_checkout=job_file == Path(JOB))
 
 
 def fill_texts(session: SqlSession, reporter: Reporter) -> None:

@@ -98,8 +98,7 @@ def ambient_spark(remote: str | None = None) -> Any:
 
 @contextmanager
 def _mapped(statement: str) -> Generator[None]:
-    """The one place where Spark's errors become rowcall's. gRPC's are a lost server, not a bad statement."""
-    import grpc
+    """The one place where Spark's errors become rowcall's."""
     from pyspark.errors import PySparkException, PythonException
 
     try:
@@ -109,8 +108,11 @@ def _mapped(statement: str) -> Generator[None]:
     except PySparkException as error:
         text = str(error)
         raise SqlError(_shorten(text), statement, missing=any(word in text for word in _MISSING)) from error
-    except grpc.RpcError as error:
-        raise RunError(f"the Spark server stopped answering: {_shorten(str(error))}") from error
+    except Exception as error:
+        # gRPC's errors are a lost server. Classic Spark comes without grpc, so they are told by their module.
+        if any(kind.__module__.split(".")[0] == "grpc" for kind in type(error).__mro__):
+            raise RunError(f"the Spark server stopped answering: {_shorten(str(error))}") from error
+        raise
 
 
 def _shorten(text: str, limit: int = 600) -> str:

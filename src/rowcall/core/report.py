@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from rowcall.core.errors import RunError
 from rowcall.core.plan import RunPlan
 from rowcall.core.records import Outcome
 from rowcall.core.sql import bare_name
@@ -67,6 +68,12 @@ class RunRow:
     @property
     def seconds(self) -> float:
         return ((self.ended_at or self.started_at) - self.started_at) / 1e6
+
+    def check(self) -> "RunRow":
+        """The row itself if the run went to its end, as `RunError` otherwise; for jobs that should turn red."""
+        if self.status != "done":
+            raise RunError(f"run {self.run_id} of {self.job} {self.status}: {self.message}")
+        return self
 
     def as_json(self) -> dict[str, object]:
         """For the JSON line: plain values, times as seconds since 1970."""
