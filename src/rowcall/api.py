@@ -14,7 +14,7 @@ from rowcall.adapters.packaged import sql_texts
 from rowcall.core import sql
 from rowcall.core.definition import AppEndpoint, JobDefinition, ServingEndpoint
 from rowcall.core.errors import DefinitionError, Problem, RunError, SqlError
-from rowcall.core.job_yaml import locate, parse_job
+from rowcall.core.job_file.reader import locate, parse_job
 from rowcall.core.plan import Bound, EndpointFacts, Facts, RunOptions, RunPlan, bind, make_plan, misfits
 from rowcall.core.ports import Reporter, Row, SqlSession
 from rowcall.core.records import Column, Progress, RowCounts

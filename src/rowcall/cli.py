@@ -245,7 +245,7 @@ def schema(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to a file.")] = None,
 ) -> None:
     """Print the JSON schema of job definitions, for editors."""
-    from rowcall.core.job_yaml import job_schema
+    from rowcall.core.job_file.reader import job_schema
 
     if output is None:
         typer.echo(job_schema(), nl=False)

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 import rowcall
 from rowcall import cli
 from rowcall.core.definition import JobDefinition, Money, Request
-from rowcall.core.job_yaml import parse_job
+from rowcall.core.job_file.reader import parse_job
 from rowcall.core.outcome import retryable, stops_run
 from rowcall.core.ports import SqlSession
 from rowcall.core.prompt import render_request

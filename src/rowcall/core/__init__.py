@@ -1,0 +1,10 @@
+"""The pure part: what a job means and what is to be done, as values. Imports nothing of the outside; every other layer imports it.
+
+    definition, job_file/, answer, template   what a user writes
+    plan, prompt, sql, limits                 what a run will do, decided before it starts
+    endpoints/, outcome, retry                how an endpoint is spoken to and what its replies mean
+    records, segments, spans, report          the values that a run makes
+    ports, errors                             what is needed from the outside, and what can go wrong there
+
+One engine more is one more variant of `definition.Engine` and of `plan.EnginePlan`; the type checker names the places to fill.
+"""

@@ -1,6 +1,6 @@
 """A job definition: the words a user writes, as data. Checked on its own here; against the tables and the workspace in `plan`.
 
-`JobDefinition.model_validate` takes what YAML gives; `job_yaml` adds files, lines and suggestions to its complaints.
+`JobDefinition.model_validate` takes what YAML gives; `job_file` adds files, lines and suggestions to its complaints.
 """
 
 import re

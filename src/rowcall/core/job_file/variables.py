@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import cast
 
-from rowcall.core.yaml_tree import Path, Tree, read_scalar
+from rowcall.core.job_file.tree import Path, Tree, read_scalar
 
 _REFERENCE = re.compile(r"\$\$\{|\$\{(?P<name>[^{}\n]*)\}|\$\{")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

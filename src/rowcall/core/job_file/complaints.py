@@ -9,10 +9,10 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from rowcall.core.answer import AnswerSchemaError
-from rowcall.core.job_schema import Shape, job_shape
-from rowcall.core.unknown_keys import closest
-from rowcall.core.variables import Filled
-from rowcall.core.yaml_tree import Path, Tree
+from rowcall.core.job_file.schema import Shape, job_shape
+from rowcall.core.job_file.tree import Path, Tree
+from rowcall.core.job_file.unknown_keys import closest
+from rowcall.core.job_file.variables import Filled
 
 _SHOWN = 60
 _SECRETS = ("api_key",)

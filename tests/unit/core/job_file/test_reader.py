@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from rowcall.core.definition import Answer, AppEndpoint, JobDefinition, ServingEndpoint, UrlEndpoint
 from rowcall.core.errors import DefinitionError, Problem
-from rowcall.core.job_yaml import parse_job
+from rowcall.core.job_file.reader import parse_job
 
-DEFINITIONS = Path(__file__).parents[2] / "golden" / "definitions"
+DEFINITIONS = Path(__file__).parents[3] / "golden" / "definitions"
 
 GOOD = """\
 job: review_triage

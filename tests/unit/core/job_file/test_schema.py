@@ -10,12 +10,12 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from rowcall.core.errors import DefinitionError
-from rowcall.core.job_schema import job_shape
-from rowcall.core.job_yaml import job_schema, parse_job
+from rowcall.core.job_file.reader import job_schema, parse_job
+from rowcall.core.job_file.schema import job_shape
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 WRITE = (
-    "from pathlib import Path; from rowcall.core.job_yaml import job_schema; "
+    "from pathlib import Path; from rowcall.core.job_file.reader import job_schema; "
     "Path('jobs/schema.json').write_text(job_schema(), 'utf-8')"
 )
 BASE: dict[str, Any] = {

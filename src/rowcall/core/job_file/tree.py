@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import yaml
 
 from rowcall.core.errors import DefinitionError, Problem
-from rowcall.core.yaml_syntax import explain
+from rowcall.core.job_file.syntax import explain
 
 Path = tuple[str | int, ...]
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import cast
 
-from rowcall.core.job_schema import Shape, listed, tags
-from rowcall.core.yaml_tree import Path, Tree, key_text
+from rowcall.core.job_file.schema import Shape, listed, tags
+from rowcall.core.job_file.tree import Path, Tree, key_text
 
 _ALIKE = 0.65
 _ALIKE_ELSEWHERE = 0.9

@@ -1,6 +1,6 @@
 """A job definition from YAML text, or every problem in it: key, line, what was expected and the likely fix.
 
-text → `yaml_tree` (data and places) → `variables` (filled in) → `unknown_keys` (told, set aside) → Pydantic,
+text → `tree` (data and places) → `variables` (filled in) → `unknown_keys` (told, set aside) → Pydantic,
 whose complaints `complaints` puts into words.
 """
 
@@ -9,13 +9,13 @@ from dataclasses import replace
 
 from pydantic import ValidationError
 
-from rowcall.core.complaints import Complaints
 from rowcall.core.definition import JobDefinition
 from rowcall.core.errors import DefinitionError, Problem
-from rowcall.core.job_schema import job_schema, job_shape
-from rowcall.core.unknown_keys import set_aside_unknown_keys
-from rowcall.core.variables import Filled, fill_variables
-from rowcall.core.yaml_tree import Tree, key_text, read_yaml
+from rowcall.core.job_file.complaints import Complaints
+from rowcall.core.job_file.schema import job_schema, job_shape
+from rowcall.core.job_file.tree import Tree, key_text, read_yaml
+from rowcall.core.job_file.unknown_keys import set_aside_unknown_keys
+from rowcall.core.job_file.variables import Filled, fill_variables
 
 __all__ = ["job_schema", "locate", "parse_job"]
 
