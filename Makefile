@@ -1,6 +1,7 @@
 # make demo   set up everything and run a real job on this machine
 # make test   set up everything and run the tests
 # make check  lint, types, import layers
+# make bench  how close a run comes to the ideal time
 
 NEW_ENOUGH := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
 # The first Python on the path that is new enough, or the one that is given: make demo PYTHON=python3.12
@@ -10,7 +11,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test check format clean
+.PHONY: demo test check bench format clean
 
 $(READY): pyproject.toml constraints.txt
 	@"$(PYTHON)" -c '$(NEW_ENOUGH)' 2>/dev/null || { echo "rowcall needs Python 3.11, 3.12 or 3.13; name one: make PYTHON=…"; exit 1; }
@@ -31,6 +32,9 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+
+bench: $(READY)
+	$(BIN)/python tests/bench/throughput.py
 
 format: $(READY)
 	$(BIN)/ruff format .

@@ -17,7 +17,7 @@ from typing import Any
 from rowcall.adapters.auth import KeyLogin, Login, NoLogin, WorkspaceLogin
 from rowcall.adapters.journal import FolderJournals
 from rowcall.adapters.spark import SparkSqlSession, ambient_spark
-from rowcall.adapters.workspace import DatabricksWorkspace
+from rowcall.adapters.workspace import DatabricksWorkspace, load_sdk
 from rowcall.core import sql
 from rowcall.core.definition import JobDefinition, UrlEndpoint
 from rowcall.core.errors import SetupError
@@ -26,6 +26,8 @@ from rowcall.sandbox import lakehouse
 from rowcall.sandbox.process import start_sandbox
 
 HOME = Path(".rowcall")
+TASK_MODULES = ("pyspark.worker", "pandas", "rowcall.engines.worker", "rowcall.adapters.http", "databricks.sdk.core")
+"""What the tasks of the embedded lakehouse import: half a second they need not wait for."""
 _CONFIGURED = ("DATABRICKS_HOST", "DATABRICKS_CONFIG_PROFILE", "DATABRICKS_CONFIG_FILE")
 
 
@@ -68,12 +70,13 @@ class Surroundings:
 @contextmanager
 def surroundings(definition: JobDefinition, options: Options) -> Generator[Surroundings]:
     """Find or start everything a job needs; what was started is stopped at the end."""
-    with ExitStack() as stack, ThreadPoolExecutor(1) as background:
-        needs_sandbox = not isinstance(definition.endpoint, UrlEndpoint) and (
-            options.sandbox or not _has_workspace(options)
-        )
+    with ExitStack() as stack, ThreadPoolExecutor(2) as background:
+        needs_workspace = not isinstance(definition.endpoint, UrlEndpoint)
+        needs_sandbox = needs_workspace and (options.sandbox or not _has_workspace(options))
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="rowcall-sandbox-"))) if needs_sandbox else None
         starting = background.submit(start_sandbox, folder, options.upstream) if folder else None
+        if needs_workspace:
+            background.submit(load_sdk)
         try:
             session, parallel = _session(definition, options, stack)
         finally:
@@ -118,7 +121,7 @@ def _open_session(catalogs: tuple[str, ...], options: Options, stack: ExitStack)
         return SparkSqlSession(ambient_spark(None), f"Databricks {os.environ['DATABRICKS_RUNTIME_VERSION']}"), True
     if remote := os.environ.get("SPARK_REMOTE"):
         return SparkSqlSession(ambient_spark(remote), f"Spark Connect at {remote.split(';')[0]}"), True
-    house = lakehouse.open_lakehouse(options.home / "lakehouse", catalogs)
+    house = lakehouse.open_lakehouse(options.home / "lakehouse", catalogs, TASK_MODULES)
     stack.callback(house.stop)
     return SparkSqlSession(house.spark, lakehouse.KIND, house), False
 

@@ -1,9 +1,15 @@
 """`Workspace` over the databricks-sdk: what is known about apps and serving endpoints."""
 
+from importlib import import_module
 from typing import Any
 
 from rowcall.adapters.auth import WorkspaceLogin, workspace_config
 from rowcall.core.errors import SetupError
+
+
+def load_sdk() -> None:
+    """Import the SDK, which takes a second or two; whoever has something to wait for can do it meanwhile."""
+    import_module("databricks.sdk")
 
 
 class DatabricksWorkspace:

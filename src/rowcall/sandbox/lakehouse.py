@@ -44,15 +44,16 @@ class Lakehouse:
         stop_child(self._server)
 
 
-def open_lakehouse(folder: Path, catalogs: Sequence[str] = ()) -> Lakehouse:
-    """Start Sail over a folder. `catalogs` are those a job names; the ones in the folder are always there."""
+def open_lakehouse(folder: Path, catalogs: Sequence[str] = (), modules: Sequence[str] = ()) -> Lakehouse:
+    """Start Sail over a folder. `catalogs` are those a job names; the ones in the folder are always there. `modules` are
+    imported ahead of the tasks that will need them."""
     if find_spec("pysail") is None or find_spec("pyspark") is None:
         raise SetupError("the embedded lakehouse needs the extra `local`: pip install 'rowcall[local]'")
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     names = sorted({DEFAULT_CATALOG, *catalogs, *(path.name for path in folder.iterdir() if path.is_dir())})
     environment = {**os.environ, **_settings(names)}
-    server, ready = start_child(f"the {KIND}", "rowcall.sandbox.sail_server", [], folder / "sail.log", environment)
+    server, ready = start_child(f"the {KIND}", "rowcall.sandbox.sail_server", modules, folder / "sail.log", environment)
     try:
         from pyspark.sql import SparkSession
 

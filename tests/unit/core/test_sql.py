@@ -197,6 +197,11 @@ def test_every_file_says_what_it_does_or_is_one_line(name: str) -> None:
     assert text.startswith("-- ") or len(text.strip().splitlines()) <= 4
 
 
+def test_spans_are_looked_for_from_the_day_before() -> None:
+    """A session west of UTC gives the first spans of a run the day before its start; they must be found again."""
+    assert "t.date >= DATE '2026-11-22'" in bound_statements(CASES["again"])["merge_traces"]
+
+
 class TestSource:
     def source(self, prompts: Mapping[str, object], query: str | None = None) -> exp.Expression:
         text = sql.source(sql_texts(), Prompts.model_validate({"key": "id", **prompts}), query)
