@@ -13,12 +13,11 @@ from tempfile import TemporaryDirectory
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from support import Bench, make_job
-
 from rowcall.adapters.spark import SparkSqlSession
 from rowcall.sandbox.lakehouse import KIND, open_lakehouse
 from rowcall.sandbox.process import start_sandbox
 from rowcall.wiring import TASK_MODULES
+from support import Bench, make_job
 
 
 def main() -> None:
