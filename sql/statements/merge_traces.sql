@@ -3,7 +3,7 @@ MERGE INTO $traces AS t
 USING (
   SELECT
     concat(span.trace_id, span.span_id) AS record_id,
-    timestamp_micros(CAST(span.start_time_unix_nano / 1000 AS BIGINT)) AS time,
+    timestamp_micros(span.start_time_unix_nano DIV 1000) AS time,
     called_on AS date,
     'rowcall' AS service_name,
     span.trace_id AS trace_id,

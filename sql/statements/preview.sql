@@ -1,4 +1,4 @@
--- The first requests that would be sent.
+-- The first rows of the prompt table with their requests.
 SELECT key, request FROM (
   $rendered
 )

@@ -89,7 +89,7 @@ def plan(
     job: JobFile,
     var: Variables = None,
     only_new: OnlyNew = False,
-    sql: Annotated[bool, typer.Option("--sql", help="Show every statement.")] = False,
+    sql: Annotated[bool, typer.Option("--sql/--no-sql", help="Show every statement.")] = True,
     as_json: Json = False,
     profile: Profile = None,
     sandbox: UseSandbox = False,

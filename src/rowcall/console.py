@@ -141,19 +141,19 @@ def print_summary(console: Console, row: RunRow, job: str) -> None:
 
 
 def print_plan(console: Console, plan: RunPlan, preview: Sequence[Mapping[str, object]], *, statements: bool) -> None:
-    """Everything a run would do."""
+    """Everything a run would do: the statements first, what was decided last, where the eye is."""
+    if statements:
+        for name, text in plan_statements(plan):
+            console.print(plain(f"-- {name}", style="bold"))
+            console.print(Syntax(clean(text), "sql", background_color="default", word_wrap=True))
+            console.print()
     console.print(plain(headline(plan), style="bold"))
     table = Table.grid(padding=(0, 2))
     for name, value in plan_facts(plan):
         table.add_row(plain(name, style="dim"), plain(value))
     console.print(table)
     print_preview(console, preview)
-    if statements:
-        for name, text in plan_statements(plan):
-            console.print(plain(f"\n-- {name}", style="bold"))
-            console.print(Syntax(clean(text), "sql", background_color="default", word_wrap=True))
-    else:
-        console.print(plain("  --sql shows every statement; nothing was written.", style="dim"))
+    console.print(plain("\nNothing was written.", style="dim"))
 
 
 def plan_facts(plan: RunPlan) -> Iterable[tuple[str, str]]:
@@ -306,7 +306,7 @@ def print_demo(console: Console, shown: Demo, command: str) -> None:
     job = shown.job_file
     nexts = [
         (f"{command} run {job} --sandbox", "asks nothing: every row has its answer"),
-        (f"{command} plan {job} --sandbox --sql", "what a run would do, and every statement"),
+        (f"{command} plan {job} --sandbox", "what a run would do, and every statement"),
         (f"{command} show {shown.row.run_id}", "this run"),
     ]
     edit = (f"edit {job}, run it again", "asks only what the change touches")

@@ -144,7 +144,7 @@ class TestPlan:
         assert "MERGE INTO" not in self.shown(plan())
         shown = self.shown(plan(), statements=True)
         for name, _ in console.plan_statements(plan()):
-            assert f"\n-- {name}\n" in shown
+            assert f"-- {name}\n" in shown
         assert shown.count("MERGE INTO") == 3
 
     def test_previews_requests_as_they_are_sent(self) -> None:

@@ -22,6 +22,7 @@ from rowcall.core.records import Column
 from rowcall.core.template import Field, TemplateError, parse_template
 
 DIALECT = "databricks"
+_TOKEN = re.compile(r"'(?:[^'\\]|\\.)*'|`(?:[^`]|``)*`", re.DOTALL)
 _COMPLEX = re.compile(r"(array|map|struct|variant)\b")
 _PLAIN_TYPE = re.compile(r"(array|map|struct)<.*>|[a-z_][a-z_ ]*(\(\d+(, ?\d+)?\))?", re.DOTALL)
 
@@ -52,14 +53,14 @@ def render_request(request: Request, columns: Sequence[Column], alias: str = "p"
         raise PromptProblemsError(scope.problems)
     nulls = [field.copy().is_(exp.null()) for field in scope.used.values()]
     if not nulls:
-        return RenderedRequest(_sql(json_sql), None, "")
+        return RenderedRequest(to_sql(json_sql), None, "")
     if request.nulls == "skip":
-        return RenderedRequest(_sql(json_sql), _sql(exp.or_(*nulls)), "")
+        return RenderedRequest(to_sql(json_sql), to_sql(exp.or_(*nulls)), "")
     unaskable = exp.or_(*nulls) if request.nulls == "error" else exp.and_(*nulls)
     names = ", ".join(scope.used)
     said = f"one of {names} is NULL" if request.nulls == "error" else f"all of {names} are NULL"
     guarded = exp.Case().when(unaskable, exp.cast(exp.null(), "string")).else_(json_sql)
-    return RenderedRequest(_sql(guarded), None, said if len(nulls) > 1 else f"{names} is NULL")
+    return RenderedRequest(to_sql(guarded), None, said if len(nulls) > 1 else f"{names} is NULL")
 
 
 class PromptProblemsError(ValueError):
@@ -254,5 +255,11 @@ def _name(name: str) -> exp.Identifier:
     return exp.to_identifier(name, quoted=True)
 
 
-def _sql(expression: exp.Condition) -> str:
-    return expression.sql(dialect=DIALECT)
+def to_sql(expression: exp.Condition) -> str:
+    """An expression as SQL. Apache Spark replaces `${…}` even inside literals (`spark.sql.variable.substitute`), so there the
+    dollar is written as its escape."""
+    return _TOKEN.sub(_without_substitution, expression.sql(dialect=DIALECT))
+
+
+def _without_substitution(token: re.Match[str]) -> str:
+    return token[0].replace("${", "\\u0024{") if token[0].startswith("'") else token[0]

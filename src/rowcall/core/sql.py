@@ -14,7 +14,7 @@ from sqlglot import exp
 
 from rowcall.core.definition import Prompts
 from rowcall.core.names import table_parts
-from rowcall.core.prompt import DIALECT, RenderedRequest
+from rowcall.core.prompt import DIALECT, RenderedRequest, to_sql
 from rowcall.core.records import Column
 
 SqlTexts = Mapping[str, str]
@@ -104,7 +104,7 @@ def bare_name(quoted: str) -> str:
 
 def literal(text: str) -> str:
     """A text as a SQL literal."""
-    return exp.Literal.string(text).sql(dialect=DIALECT)
+    return to_sql(exp.Literal.string(text))
 
 
 def identifier(name: str) -> str:

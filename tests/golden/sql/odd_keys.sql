@@ -62,7 +62,7 @@ CROSS JOIN (
 ) AS requests;
 
 -- name: preview
--- The first requests that would be sent.
+-- The first rows of the prompt table with their requests.
 SELECT key, request FROM (
   -- Every row of the prompt table: its key, its request as JSON text, and the hash that stands for endpoint and request.
 SELECT
@@ -254,7 +254,7 @@ MERGE INTO `odd catalog`.`rowcall`.`traces` AS t
 USING (
   SELECT
     concat(span.trace_id, span.span_id) AS record_id,
-    timestamp_micros(CAST(span.start_time_unix_nano / 1000 AS BIGINT)) AS time,
+    timestamp_micros(span.start_time_unix_nano DIV 1000) AS time,
     called_on AS date,
     'rowcall' AS service_name,
     span.trace_id AS trace_id,

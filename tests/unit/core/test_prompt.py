@@ -225,3 +225,11 @@ class TestNulls:
 )
 def test_the_neutral_request(request_: Mapping[str, object], expected: Mapping[str, object]) -> None:
     assert neutral_request(Request.model_validate(request_)) == expected
+
+
+def test_apache_spark_finds_nothing_to_substitute() -> None:
+    columns = [Column("text", "string"), Column("${odd}", "string")]
+    rendered = render_request(Request(input="pay ${{env:HOME}} for {text} and {`${odd}`}"), columns)
+    assert "${env" not in rendered.json
+    assert "\\u0024{env:HOME}" in rendered.json
+    assert "p.`${odd}`" in rendered.json
