@@ -19,6 +19,7 @@ from rowcall.core.plan import Bound, EndpointFacts, Facts, RunOptions, RunPlan, 
 from rowcall.core.ports import Reporter, Row, SqlSession
 from rowcall.core.records import Column, Progress, RowCounts
 from rowcall.core.report import RunRow
+from rowcall.recovery import recover
 from rowcall.wiring import Options, Surroundings, surroundings, tables_only
 
 
@@ -95,11 +96,11 @@ def run_here(loaded: LoadedJob, here: Surroundings, *, only_new: bool = False, r
     if here.journal_volume:
         here.session.create_schema(".".join(sql.identifier(part) for part in here.journal_volume[:2]))
         here.session.execute(sql.create_volume(sql_texts(), here.journal_volume))
-    runner.recover(loaded.definition.job, here.session, here.journals, reporter)
+    recover(loaded.definition.job, here.session, here.journals, reporter)
     made = _plan(loaded, here, only_new=only_new)
     reporter.plan(made)
-    connect = here.connect(loaded.definition)
-    return runner.run(made, here.session, here.journals, connect, reporter, __version__, _context(here))
+    outside = runner.Outside(here.session, here.journals, here.connect(loaded.definition), reporter)
+    return runner.run(made, outside, __version__, _context(here))
 
 
 def runs(table: str, *, job: str | None = None, limit: int = 20, options: Options | None = None) -> list[Row]:

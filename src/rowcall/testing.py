@@ -75,6 +75,7 @@ class MemoryJournal:
     texts: dict[str, str] = field(default_factory=dict[str, str])
     records: dict[str, "pa.Table"] = field(default_factory=dict[str, Any])
     broken: bool = False
+    place: str = "memory"
 
     def write_segment(self, name: str, table: "pa.Table") -> None:
         self._check()

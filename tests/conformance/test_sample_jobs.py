@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from support import Bench
 
 from rowcall import api, demo
 from rowcall.testing import RecordingReporter
+from support import Bench
 
 JOBS = sorted((Path(__file__).parents[2] / "jobs").glob("*.yml"))
 

@@ -30,6 +30,10 @@ class FolderJournal:
 
     folder: Path
 
+    @property
+    def place(self) -> str:
+        return str(self.folder)
+
     def write_segment(self, name: str, table: "pa.Table") -> None:
         self._write(self.folder / "segments" / f"{time.time_ns():020d}-{name}.parquet", table)
 

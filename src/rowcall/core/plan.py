@@ -306,11 +306,13 @@ def _endpoint(definition: JobDefinition, facts: EndpointFacts, answer: AnswerSch
 
 def _tables(definition: JobDefinition, run_id: str) -> sql.Tables:
     outputs, traces, runs = definition.outputs.table, definition.traces.table, definition.runs.table
+    run = re.sub("[^0-9a-zA-Z]", "_", run_id)
     return sql.Tables(
         outputs=sql.quote_table(outputs),
         traces=sql.quote_table(traces) if traces else sql.table_beside(outputs, schema="rowcall", table="traces"),
         runs=sql.quote_table(runs) if runs else sql.table_beside(outputs, schema="rowcall", table="runs"),
-        pending=sql.table_beside(outputs, suffix=f"__pending_{re.sub('[^0-9a-zA-Z]', '_', run_id)}"),
+        pending=sql.table_beside(outputs, suffix=f"__pending_{run}"),
+        staged=f"rowcall_staged_{run}",
     )
 
 
@@ -341,7 +343,7 @@ def _statements(
         merge_outputs=sql.merge_outputs(texts, tables, keys, answer_type, run.run_id),
         merge_traces=sql.merge_traces(texts, tables, version=run.version, resource=resource, since=run.day),
         merge_run=sql.merge_run(texts, tables),
-        summary=sql.summary(texts),
+        summary=sql.summary(texts, tables),
     )
 
 

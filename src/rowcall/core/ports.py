@@ -92,6 +92,11 @@ TaskWork = Callable[[Batches], Iterator["pa.RecordBatch"]]
 class Journal(Protocol):
     """The durable record of one run while it runs: whole files or none. `OpenJournal` opens it again anywhere."""
 
+    @property
+    def place(self) -> str:
+        """Where it is, for a person who looks."""
+        ...
+
     def write_segment(self, name: str, table: "pa.Table") -> None:
         """Make a segment durable: after this returns it survives any crash; before, it does not exist."""
         ...

@@ -19,9 +19,6 @@ from rowcall.core.records import Column
 
 SqlTexts = Mapping[str, str]
 _PLAIN = re.compile(r"[\w-]+")
-STAGED = "rowcall_staged"
-"""The temporary view over the segments being published."""
-
 OUTPUT_COLUMNS = (
     "answer",
     "outcome",
@@ -40,12 +37,14 @@ OUTPUT_COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """The tables of a run, quoted."""
+    """The tables of a run, quoted. `staged` is the temporary view over what is being published, a name of the run's own:
+    runs may share a session."""
 
     outputs: str
     traces: str
     runs: str
     pending: str
+    staged: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +195,7 @@ def merge_outputs(texts: SqlTexts, tables: Tables, keys: Sequence[Column], answe
         texts,
         "statements/merge_outputs",
         outputs=tables.outputs,
-        staged=STAGED,
+        staged=tables.staged,
         keys_out=",\n    ".join(f"key.{identifier(key.name)} AS {identifier(key.name)}" for key in keys),
         answer=f"from_json(answer, {literal(answer_type)})" if structured else "answer",
         run_id=literal(run_id),
@@ -214,7 +213,7 @@ def merge_traces(texts: SqlTexts, tables: Tables, *, version: str, resource: str
         texts,
         "statements/merge_traces",
         traces=tables.traces,
-        staged=STAGED,
+        staged=tables.staged,
         version=literal(version),
         resource=literal(resource),
         since=f"DATE {literal(day_before.isoformat())}",
@@ -222,11 +221,11 @@ def merge_traces(texts: SqlTexts, tables: Tables, *, version: str, resource: str
 
 
 def merge_run(texts: SqlTexts, tables: Tables) -> str:
-    return _fill(texts, "statements/merge_run", runs=tables.runs, staged=STAGED)
+    return _fill(texts, "statements/merge_run", runs=tables.runs, staged=tables.staged)
 
 
-def summary(texts: SqlTexts) -> str:
-    return _fill(texts, "statements/summary", staged=STAGED)
+def summary(texts: SqlTexts, tables: Tables) -> str:
+    return _fill(texts, "statements/summary", staged=tables.staged)
 
 
 def list_runs(texts: SqlTexts, runs: str, limit: int) -> str:

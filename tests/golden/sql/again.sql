@@ -229,7 +229,7 @@ USING (
           PARTITION BY request_hash
           ORDER BY CASE WHEN outcome = 'ok' THEN 0 ELSE 1 END, answered_at DESC, trace_id
         ) AS pick
-      FROM rowcall_staged
+      FROM rowcall_staged_20261123_060000_ab12
     ) AS ranked
     WHERE pick = 1
   ) AS picked
@@ -273,7 +273,7 @@ USING (
     CAST(NULL AS STRING) AS span_schema_url
   FROM (
     SELECT span, CAST(answered_at AS DATE) AS called_on, row_number() OVER (PARTITION BY span.trace_id, span.span_id ORDER BY span.end_time_unix_nano DESC) AS pick
-    FROM rowcall_staged LATERAL VIEW explode(spans) e AS span
+    FROM rowcall_staged_20261123_060000_ab12 LATERAL VIEW explode(spans) e AS span
   ) AS spans
   WHERE pick = 1
 ) AS s
@@ -283,7 +283,7 @@ WHEN NOT MATCHED THEN INSERT *;
 -- name: merge_run
 -- The row of a run: written when it starts, replaced when it ends.
 MERGE INTO `main`.`rowcall`.`runs` AS t
-USING rowcall_staged AS s
+USING rowcall_staged_20261123_060000_ab12 AS s
 ON t.run_id = s.run_id
 WHEN MATCHED THEN UPDATE SET *
 WHEN NOT MATCHED THEN INSERT *;
@@ -305,7 +305,7 @@ FROM (
       PARTITION BY request_hash
       ORDER BY CASE WHEN outcome = 'ok' THEN 0 ELSE 1 END, answered_at DESC, trace_id
     ) AS pick
-  FROM rowcall_staged
+  FROM rowcall_staged_20261123_060000_ab12
 ) AS ranked
 WHERE pick = 1
 GROUP BY outcome, error.kind;

@@ -186,7 +186,7 @@ def test_a_statement_names_no_table_but_those_of_its_job(name: str) -> None:
     assert target is not None
     assert {table.sql("databricks") for table in merged.find_all(exp.Table)} == {
         f"{target.sql('databricks')} AS t",
-        sql.STAGED,
+        "rowcall_staged_20261123_060000_ab12",
     }
 
 

@@ -1,0 +1,76 @@
+"""From the journal to the tables. Publishing twice changes nothing, so whatever was interrupted is simply done again."""
+
+from dataclasses import dataclass, field
+
+from rowcall.core import report
+from rowcall.core.plan import RunPlan
+from rowcall.core.ports import Journal, SqlSession
+from rowcall.core.report import RunRow
+
+
+@dataclass(frozen=True, slots=True)
+class Publishing:
+    """How to publish a journal. It is written into the journal itself, so that any later run can."""
+
+    staged: str
+    schemas: tuple[str, ...]
+    tables: tuple[str, ...]
+    merges: tuple[str, ...]
+    merge_run: str
+    summary: str
+    pending: str
+
+
+def publishing_of(plan: RunPlan) -> Publishing:
+    bound = plan.bound
+    return Publishing(
+        staged=bound.tables.staged,
+        schemas=bound.schemas,
+        tables=bound.statements.create_tables,
+        merges=(bound.statements.merge_outputs, bound.statements.merge_traces),
+        merge_run=bound.statements.merge_run,
+        summary=bound.statements.summary,
+        pending=bound.tables.pending,
+    )
+
+
+@dataclass(slots=True)
+class Publisher:
+    """Merges segments into the tables, each new one once; if it forgets which, it merges them again."""
+
+    session: SqlSession
+    journal: Journal
+    how: Publishing
+    published: set[str] = field(default_factory=set[str])
+
+    def create_tables(self) -> None:
+        """Make the schemas and tables that are not there yet."""
+        for schema in self.how.schemas:
+            self.session.create_schema(schema)
+        for statement in self.how.tables:
+            self.session.execute(statement)
+
+    def publish(self) -> None:
+        """Publish the segments that are new."""
+        new = [name for name in self.journal.segments() if name not in self.published]
+        if new:
+            self.session.view_of_files(self.how.staged, self.journal.paths(new))
+            for merge in self.how.merges:
+                self.session.execute(merge)
+            self.published.update(new)
+
+    def tally(self) -> report.Tally:
+        """How everything in the journal ended."""
+        names = self.journal.segments()
+        if not names:
+            return report.Tally()
+        self.session.view_of_files(self.how.staged, self.journal.paths(names))
+        return report.tally(self.session.query(self.how.summary))
+
+    def write_run(self, row: RunRow) -> None:
+        """Write, or replace, the row of the run."""
+        self.session.view_of_files(self.how.staged, [self.journal.write_record("run", report.record(row))])
+        self.session.execute(self.how.merge_run)
+
+    def drop_pending(self) -> None:
+        self.session.drop_table(self.how.pending)

@@ -1,0 +1,146 @@
+"""What a dead run left behind, staged piece by piece, and what the next run makes of it."""
+
+import json
+import os
+import socket
+import time
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from support import Bench, make_job, texts
+
+from rowcall import api
+from rowcall.core import report
+from rowcall.core.definition import JobDefinition
+from rowcall.core.errors import RunError
+from rowcall.core.plan import RunPlan
+from rowcall.core.ports import Journal
+from rowcall.core.records import Call, Outcome, Reply
+from rowcall.core.segments import Finished, segment
+from rowcall.publishing import publishing_of
+from rowcall.recovery import ALIVE, MANIFEST, begin
+from rowcall.testing import RecordingReporter
+
+
+def dead_run(bench: Bench, job: JobDefinition, answers: int) -> tuple[RunPlan, Journal]:
+    """The journal of a run that died with `answers` durable answers, none of them published."""
+    here = bench.surroundings()
+    plan, _ = _plan(bench, job)
+    journal = here.journals.recipe(job.job, plan.run_id)()
+    begin(journal, publishing_of(plan), report.started(plan, time.time_ns() // 1000, "0", {}))
+    rendered = bench.session.query(plan.bound.statements.preview.replace("LIMIT 3", "LIMIT 1000"))
+    for row in rendered[:answers]:
+        journal.write_segment("task", _segment(bench, plan, row))
+    return plan, journal
+
+
+def _plan(bench: Bench, job: JobDefinition) -> tuple[RunPlan, Any]:
+    reporter = RecordingReporter()
+    loaded = api.load_job(job)
+    plan = api._plan(loaded, bench.surroundings(), only_new=False)  # noqa: SLF001 (a run that stops after its plan)
+    return plan, reporter
+
+
+def _segment(bench: Bench, plan: RunPlan, row: Any) -> pa.Table:
+    (found,) = bench.session.query(
+        "SELECT request_hash FROM ("
+        + plan.bound.statements.preview.split("FROM (", 1)[1].rsplit(")", 1)[0]
+        + f") WHERE key.id = {row['key']['id']}"
+    )
+    keys = pa.array([[row["key"]]], pa.list_(pa.struct([("id", pa.int64())])))
+    now = time.time_ns()
+    call = Call(found["request_hash"], Reply(Outcome.OK, text=f"kept {row['key']['id']}"), (), "ab" * 16, now, now)
+    return segment([Finished(call, [], None, keys)])
+
+
+def test_durable_answers_of_a_dead_run_are_published_and_not_asked(bench: Bench):
+    job = make_job("left")
+    bench.fill("left", texts(6))
+    plan, journal = dead_run(bench, job, answers=4)
+    row = bench.run(job)
+    assert (row.asked, bench.figures()["calls"]) == (2, 2)
+    assert [out["answer"] for out in bench.outputs(job)] == ["kept 0", "kept 1", "kept 2", "kept 3", "row 4", "row 5"]
+    assert {out["run_id"] for out in bench.outputs(job)} == {plan.run_id, row.run_id}
+    (dead,) = bench.session.query(f"SELECT * FROM main.test.left_runs WHERE run_id = '{plan.run_id}'")
+    assert (dead["status"], dead["ok"]) == ("interrupted", 4)
+    assert journal.segments() == []
+
+
+def test_recovering_twice_changes_nothing(bench: Bench):
+    job = make_job("twice_left")
+    bench.fill("twice_left", texts(3))
+    dead_run(bench, job, answers=3)
+    bench.run(job)
+    before = bench.outputs(job)
+    assert bench.run(job).asked == 0
+    assert bench.outputs(job) == before
+
+
+def test_answers_that_come_after_a_run_was_given_up_are_published_by_the_next(bench: Bench):
+    job = make_job("late_answers")
+    bench.fill("late_answers", texts(2))
+    plan, journal = dead_run(bench, job, answers=0)
+    bench.behave(faults=[{"match": "row 1", "status": 400}])
+    bench.run(job)
+    preview = bench.session.query(plan.bound.statements.preview)
+    journal.write_segment("zombie", _segment(bench, plan, preview[1]))
+    bench.behave()
+    assert bench.run(job).asked == 0
+    assert [out["answer"] for out in bench.outputs(job)] == ["row 0", "kept 1"]
+
+
+def test_tables_that_were_dropped_meanwhile_are_made_again(bench: Bench):
+    job = make_job("dropped")
+    bench.fill("dropped", texts(2))
+    bench.run(job)
+    bench.session.drop_table("`main`.`test`.`dropped_out`")
+    dead_run(bench, job, answers=2)
+    assert bench.run(job).asked == 0
+    assert [out["answer"] for out in bench.outputs(job)] == ["kept 0", "kept 1"]
+
+
+def test_answers_that_fit_no_table_any_more_are_kept_and_told(bench: Bench):
+    job = make_job("unfit")
+    bench.fill("unfit", texts(2))
+    _, journal = dead_run(bench, job, answers=2)
+    bench.session.drop_table("`main`.`test`.`unfit_out`")
+    bench.session.execute("CREATE TABLE main.test.unfit_out USING DELTA AS SELECT 1 AS other")
+    with pytest.raises(RunError) as told:
+        bench.run(job)
+    assert "left 2 files of answers that cannot be published" in str(told.value)
+    assert journal.place in str(told.value)
+    assert len(journal.segments()) == 2
+
+
+def test_a_run_elsewhere_that_spoke_a_moment_ago_is_alive(bench: Bench):
+    job = make_job("elsewhere")
+    bench.fill("elsewhere", texts(2))
+    _, journal = dead_run(bench, job, answers=1)
+    journal.write_note(ALIVE, json.dumps({"host": "another", "pid": 1, "at": time.time()}))
+    with pytest.raises(RunError, match=r"is going on \(process 1 on another\)"):
+        bench.run(job)
+    journal.write_note(ALIVE, json.dumps({"host": "another", "pid": 1, "at": time.time() - 3600}))
+    assert bench.run(job).asked == 1
+
+
+def test_a_process_that_is_gone_is_dead_however_fresh_its_word(bench: Bench):
+    job = make_job("gone")
+    bench.fill("gone", texts(2))
+    _, journal = dead_run(bench, job, answers=1)
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    journal.write_note(ALIVE, json.dumps({"host": socket.gethostname(), "pid": child, "at": time.time()}))
+    assert bench.run(job).asked == 1
+
+
+def test_a_stopped_run_leaves_only_its_manifest(bench: Bench):
+    bench.behave(latency_ms=20)
+    job = make_job("leaves", limits={"deadline": 0.3}, engine={"concurrency": 1})
+    bench.fill("leaves", texts(500))
+    row = bench.run(job)
+    journal = bench.surroundings().journals.recipe("leaves", row.run_id)()
+    assert journal.segments() == []
+    assert json.loads(journal.notes(MANIFEST)[MANIFEST])["over"]
