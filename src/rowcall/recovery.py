@@ -17,9 +17,9 @@ from rowcall.core.errors import RunError, SqlError
 from rowcall.core.ports import Journal, JournalStore, Reporter, SqlSession
 from rowcall.core.report import RunRow
 from rowcall.engines import responses
+from rowcall.engines.worker import MANIFEST_NOTE as MANIFEST
 from rowcall.publishing import Publisher, Publishing
 
-MANIFEST = "manifest"
 ALIVE = "alive"
 ALIVE_SECONDS = 60.0
 FORGET_SECONDS = 3600.0

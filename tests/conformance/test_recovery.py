@@ -8,7 +8,6 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from support import Bench, make_job, texts
 
 from rowcall import api
 from rowcall.core import report
@@ -21,6 +20,7 @@ from rowcall.core.segments import Finished, segment
 from rowcall.publishing import publishing_of
 from rowcall.recovery import ALIVE, MANIFEST, begin
 from rowcall.testing import RecordingReporter
+from support import Bench, make_job, texts
 
 
 def dead_run(bench: Bench, job: JobDefinition, answers: int) -> tuple[RunPlan, Journal]:
@@ -38,7 +38,7 @@ def dead_run(bench: Bench, job: JobDefinition, answers: int) -> tuple[RunPlan, J
 def _plan(bench: Bench, job: JobDefinition) -> tuple[RunPlan, Any]:
     reporter = RecordingReporter()
     loaded = api.load_job(job)
-    plan = api._plan(loaded, bench.surroundings(), only_new=False)  # noqa: SLF001 (a run that stops after its plan)
+    plan = api._plan(loaded, bench.surroundings(), only_new=False)
     return plan, reporter
 
 

@@ -43,6 +43,8 @@ from rowcall.core.spans import SpanContext, call_spans, traceparent
 if TYPE_CHECKING:
     import pyarrow as pa
 
+MANIFEST_NOTE = "manifest"
+"""Written by the driver before any task starts."""
 STOP_NOTE = "stop"
 PROGRESS_NOTES = "progress-"
 
@@ -124,25 +126,38 @@ class _Task:
         self.unsaved = 0
         self.full = asyncio.Event()
         self.room = asyncio.Event()
+        self.closed = False
         self.stopping = asyncio.Event()
         self.stop_reason = ""
         self.counts: Counter[str] = Counter()
         self.errors: Counter[ErrorKind] = Counter()
 
     async def run(self, batches: Batches) -> Progress:
+        """Ask all rows. What a slot or the journal could not do is raised once all that was answered is durable."""
+        self._check_journal()
         rows = _Rows(batches, await asyncio.to_thread(self.journal.answered_hashes))
         async with self.recipe.connect() as client:
-            flusher = asyncio.create_task(self._flush_now_and_then())
+            flusher = asyncio.create_task(self._flush_until_closed())
             slots = [asyncio.create_task(self._slot(rows, client)) for _ in range(self.recipe.share)]
             working = asyncio.gather(*slots)
             await asyncio.wait({flusher, working}, return_when=asyncio.FIRST_COMPLETED)
-            if flusher.done():
-                working.cancel()
-                flusher.result()
-            flusher.cancel()
-            await asyncio.gather(flusher, working, return_exceptions=True)
-        await self._flush()
+            if flusher.done() or working.exception() is not None:
+                self._stop("a task failed")
+            await asyncio.wait(slots)
+            self.closed = True
+            self.full.set()
+            await flusher
+        for slot in slots:
+            slot.result()
         return self.progress()
+
+    def _check_journal(self) -> None:
+        """Nothing is asked where its answer would be written to another place than the driver reads."""
+        if not self.journal.notes(MANIFEST_NOTE):
+            raise RunError(
+                f"a task does not find the run's journal at {self.journal.place}: tasks and driver see different folders. "
+                "Set `journal` to a folder that both see, such as a Unity Catalog Volume."
+            )
 
     def progress(self) -> Progress:
         counts = self.counts
@@ -222,8 +237,10 @@ class _Task:
 
     async def _pause(self, seconds: float) -> None:
         """Wait, but no longer than the run goes on."""
+        deadline = self.recipe.deadline_ns
+        left = (deadline - time.time_ns()) / 1e9 if deadline is not None else seconds
         with suppress(TimeoutError):
-            await asyncio.wait_for(self.stopping.wait(), seconds)
+            await asyncio.wait_for(self.stopping.wait(), max(0.0, min(seconds, left)))
 
     def _finish(self, row: _Row, call: Call) -> None:
         reply, usage, counts = call.reply, call.reply.usage, self.counts
@@ -265,27 +282,30 @@ class _Task:
             self._stop("limits.deadline has passed")
         return self.stopping.is_set()
 
-    async def _flush_now_and_then(self) -> None:
-        while True:
+    async def _flush_until_closed(self) -> None:
+        """Make answers durable as they come; the last time when all slots are done. Raises `RunError` if it cannot."""
+        last = False
+        while not last:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.full.wait(), self.recipe.flush_seconds)
             self.full.clear()
-            await self._flush()
-            await self._look_for_stop()
+            last = self.closed
+            try:
+                await self._flush()
+                await self._look_for_stop()
+            except OSError as error:
+                raise RunError(f"the journal cannot be used, {self.unsaved} answers are lost: {error}") from error
 
     async def _flush(self) -> None:
         """Make what is finished durable, then say so."""
         finished, self.finished = self.finished, []
-        try:
-            if finished:
-                table = segment(finished)
-                await asyncio.to_thread(self.journal.write_segment, self.name, table)
-                self.unsaved -= len(finished)
-                self.room.set()
-            note = json.dumps(asdict(self.progress()))
-            await asyncio.to_thread(self.journal.write_note, f"{PROGRESS_NOTES}{self.name}", note)
-        except OSError as error:
-            raise RunError(f"the journal cannot be written, {len(finished)} answers are lost: {error}") from error
+        if finished:
+            await asyncio.to_thread(self.journal.write_segment, self.name, segment(finished))
+            self.unsaved -= len(finished)
+        if self.unsaved < self.recipe.flush_rows:
+            self.room.set()
+        note = json.dumps(asdict(self.progress()))
+        await asyncio.to_thread(self.journal.write_note, f"{PROGRESS_NOTES}{self.name}", note)
 
     async def _look_for_stop(self) -> None:
         notes = await asyncio.to_thread(self.journal.notes, STOP_NOTE)

@@ -3,7 +3,8 @@
 import asyncio
 import json
 import threading
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -12,16 +13,17 @@ import pyarrow as pa
 import pytest
 
 from rowcall.core.endpoints import Wire
-from rowcall.core.errors import RunError
+from rowcall.core.errors import RunError, SqlError
 from rowcall.core.limits import ALIKE_ROWS, Budget
 from rowcall.core.records import ErrorKind, HttpFailure, HttpReply, HttpRequest
 from rowcall.core.retry import RetryPolicy
 from rowcall.core.spans import SpanContext
-from rowcall.engines.worker import STOP_NOTE, Recipe, run_task
+from rowcall.engines.worker import MANIFEST_NOTE, STOP_NOTE, Recipe, run_task
 from rowcall.testing import FakeEndpoint, MemoryJournal, error_reply, responses_reply
 
 
 def recipe(endpoint: FakeEndpoint, journal: MemoryJournal, **changes: Any) -> Recipe:
+    journal.texts.setdefault(MANIFEST_NOTE, "{}")
     made = Recipe(
         connect=endpoint.connect,
         open_journal=journal.open,
@@ -226,7 +228,7 @@ def test_what_a_crash_can_lose_is_one_flush_and_what_is_in_flight(share: int, fl
 
 def test_a_full_disk_ends_the_task_with_a_clear_error():
     endpoint, journal = FakeEndpoint(latency=0.001), MemoryJournal(broken=True)
-    with pytest.raises(RunError, match=r"the journal cannot be written.*No space left on device"):
+    with pytest.raises(RunError, match=r"the journal cannot be used.*No space left on device"):
         ask(recipe(endpoint, journal, share=1), rows([f"row {n}" for n in range(100_000)]))
     assert len(endpoint.requests) < 100_000
 
@@ -257,3 +259,71 @@ def test_cost_is_tokens_times_price():
     ask(recipe(endpoint, journal, budget=budget), rows(["a"]))
     (row,) = journal.rows()
     assert row["cost"] == pytest.approx(0.0105)
+
+
+class SlowDisk(MemoryJournal):
+    """Every write takes longer than a call, and the calls in flight finish while one is under way."""
+
+    def write_segment(self, name: str, table: pa.Table) -> None:
+        time.sleep(0.02)
+        MemoryJournal.write_segment(self, name, table)
+
+
+@pytest.mark.parametrize(("share", "flush_rows"), [(8, 1), (8, 3), (3, 2)])
+def test_more_calls_in_flight_than_a_flush_holds_is_no_deadlock(share: int, flush_rows: int):
+    endpoint, journal = FakeEndpoint(latency=0.005), SlowDisk()
+    report = ask(recipe(endpoint, journal, share=share, flush_rows=flush_rows), rows([f"row {n}" for n in range(60)]))
+    assert (report["ok"], len(journal.rows())) == (60, 60)
+
+
+class LastWriteFails(SlowDisk):
+    def write_segment(self, name: str, table: pa.Table) -> None:
+        if self.written:
+            raise OSError(28, "No space left on device")
+        SlowDisk.write_segment(self, name, table)
+
+
+def test_answers_that_could_not_be_kept_are_never_passed_over():
+    endpoint, journal = FakeEndpoint(), LastWriteFails()
+    with pytest.raises(RunError, match="answers are lost"):
+        ask(recipe(endpoint, journal, share=1, flush_rows=10), rows([f"row {n}" for n in range(15)]))
+
+
+def test_a_journal_that_cannot_be_read_ends_the_task():
+    class Unreadable(MemoryJournal):
+        def notes(self, prefix: str) -> dict[str, str]:
+            if prefix == STOP_NOTE:
+                raise OSError(5, "Input/output error")
+            return MemoryJournal.notes(self, prefix)
+
+    with pytest.raises(RunError, match="Input/output error"):
+        ask(recipe(FakeEndpoint(), Unreadable()), rows(["a"]))
+
+
+def test_rows_that_cannot_be_read_end_the_task_and_keep_what_was_answered():
+    def batches() -> Iterator[pa.RecordBatch]:
+        yield rows(["a", "b"])
+        raise SqlError("[BOOM] cannot read", "SELECT")
+
+    endpoint, journal = FakeEndpoint(latency=0.05), MemoryJournal()
+    with pytest.raises(SqlError, match="BOOM"):
+        list(run_task(recipe(endpoint, journal, share=4), batches()))
+    assert sorted(row["answer"] for row in journal.rows()) == ["echo: a", "echo: b"]
+
+
+def test_a_task_that_does_not_see_the_journal_asks_nothing():
+    endpoint, journal = FakeEndpoint(), MemoryJournal()
+    made = recipe(endpoint, journal)
+    journal.texts.clear()
+    with pytest.raises(RunError, match="tasks and driver see different folders"):
+        ask(made, rows(["a"]))
+    assert endpoint.requests == []
+
+
+def test_a_long_wait_ends_at_the_deadline():
+    endpoint = FakeEndpoint(lambda _: error_reply(429, headers={"retry-after": "3600"}))
+    deadline = time.time_ns() + 200_000_000
+    assert (
+        ask(recipe(endpoint, MemoryJournal(), deadline_ns=deadline), rows(["a"]))["stop"]
+        == "limits.deadline has passed"
+    )
