@@ -7,8 +7,10 @@ stopped or failed leaves the manifest, for answers that a task it lost sight of 
 import json
 import os
 import socket
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -25,25 +27,33 @@ ALIVE_SECONDS = 60.0
 FORGET_SECONDS = 3600.0
 
 
-def begin(journal: Journal, how: Publishing, row: RunRow) -> None:
-    """From here on the journal can be published by whoever finds it."""
-    say_alive(journal)
+@contextmanager
+def begin(journal: Journal, how: Publishing, row: RunRow) -> Generator[None]:
+    """From here on the journal can be published by whoever finds it, and the run says that it is alive until the end."""
+    _say_alive(journal)
     _write_manifest(journal, {"publishing": asdict(how), "row": asdict(row), "over": False})
+    over = threading.Event()
+    pulse = threading.Thread(target=_pulse, args=(journal, over), daemon=True, name="rowcall-alive")
+    pulse.start()
+    try:
+        yield
+    finally:
+        over.set()
+        pulse.join()
 
 
-def say_alive(journal: Journal) -> None:
-    """To be repeated well within `ALIVE_SECONDS`."""
-    journal.write_note(ALIVE, json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "at": time.time()}))
+def seal(journal: Journal, row: RunRow) -> None:
+    """All is published; `row` is how the run ended. Whoever finds the journal now leaves it at that."""
+    _write_manifest(journal, {**(_read_manifest("", journal) or {}), "row": asdict(row), "over": True})
 
 
-def end(publisher: Publisher, status: report.Status) -> None:
-    """The run is over and all of its journal published."""
-    journal = publisher.journal
+def forget(publisher: Publisher, status: report.Status) -> None:
+    """The run is over, all of its journal published. A run that did not end by itself may still have a task that writes."""
     if status == "done":
-        journal.remove()
-        return
-    responses.request_stop(journal, "the run is over")
-    _give_up(journal, list(publisher.published), _read_manifest(journal) or {})
+        publisher.journal.remove()
+    else:
+        responses.request_stop(publisher.journal, "the run is over")
+        publisher.journal.discard(list(publisher.published))
 
 
 def recover(job: str, session: SqlSession, journals: JournalStore, reporter: Reporter) -> None:
@@ -51,47 +61,47 @@ def recover(job: str, session: SqlSession, journals: JournalStore, reporter: Rep
     left cannot be published."""
     for run_id in journals.runs(job):
         journal = journals.recipe(job, run_id)()
-        manifest = _read_manifest(journal)
-        if manifest is not None:
+        manifest = _read_manifest(run_id, journal)
+        if manifest is None:
+            continue
+        if not manifest["over"]:
             _refuse_if_alive(run_id, journal)
-            _recover_one(run_id, session, journal, manifest, reporter)
+        if manifest["over"] and not journal.segments():
+            _forget_if_old(journal, manifest)
+        else:
+            reporter.step(f"publishing what run {run_id} left behind")
+            _recover_one(run_id, session, journal, manifest)
 
 
-def _recover_one(
-    run_id: str, session: SqlSession, journal: Journal, manifest: Mapping[str, Any], reporter: Reporter
-) -> None:
-    names = journal.segments()
-    if not names and manifest["over"]:
-        _forget_if_old(journal)
-        return
-    reporter.step(f"publishing what run {run_id} left behind")
+def _recover_one(run_id: str, session: SqlSession, journal: Journal, manifest: Mapping[str, Any]) -> None:
     responses.request_stop(journal, "the run was given up")
-    publisher = Publisher(session, journal, _publishing(manifest["publishing"]))
     try:
+        publisher = Publisher(session, journal, _publishing(manifest["publishing"]))
+        row = RunRow(**manifest["row"])
         publisher.create_tables()
         publisher.publish()
         if not manifest["over"]:
-            message, now = "found dead by the next run", time.time_ns() // 1000
-            row = report.ended(RunRow(**manifest["row"]), "interrupted", message, publisher.tally(), now)
-            publisher.write_run(row)
+            now = time.time_ns() // 1000
+            row = report.ended(row, "interrupted", "found dead by the next run", publisher.tally(), now)
+        publisher.write_run(row)
         publisher.drop_pending()
     except SqlError as error:
-        raise RunError(
-            f"run {run_id} left {len(names)} files of answers that cannot be published: {error.reason}\n"
-            f"  They are in {journal.place}. Put the table right, or delete them to lose them."
-        ) from error
-    _give_up(journal, names, manifest)
+        raise _unpublishable(run_id, journal, error.reason) from error
+    except (KeyError, TypeError) as error:
+        raise _unpublishable(run_id, journal, f"its manifest is another version's or broken ({error})") from error
+    seal(journal, row)
+    journal.discard(list(publisher.published))
 
 
-def _give_up(journal: Journal, published: list[str], manifest: Mapping[str, Any]) -> None:
-    _write_manifest(journal, {**manifest, "over": True})
-    journal.discard(published)
-    journal.write_note(ALIVE, json.dumps({"host": "", "pid": 0, "at": 0.0}))
+def _unpublishable(run_id: str, journal: Journal, reason: str) -> RunError:
+    return RunError(
+        f"run {run_id} left answers that cannot be published: {reason}\n"
+        f"  They are in {journal.place}. Put right what is wrong, or delete that folder to give them up."
+    )
 
 
-def _forget_if_old(journal: Journal) -> None:
-    manifest = _read_manifest(journal)
-    if manifest is not None and time.time() - manifest["written_at"] > FORGET_SECONDS:
+def _forget_if_old(journal: Journal, manifest: Mapping[str, Any]) -> None:
+    if time.time() - manifest["written_at"] > FORGET_SECONDS:
         journal.remove()
 
 
@@ -99,9 +109,16 @@ def _write_manifest(journal: Journal, manifest: Mapping[str, Any]) -> None:
     journal.write_note(MANIFEST, json.dumps({**manifest, "written_at": time.time()}))
 
 
-def _read_manifest(journal: Journal) -> dict[str, Any] | None:
+def _read_manifest(run_id: str, journal: Journal) -> dict[str, Any] | None:
+    """The manifest, or None for a folder that never was a journal."""
     said = journal.notes(MANIFEST).get(MANIFEST)
-    return None if said is None else json.loads(said)
+    if said is None:
+        return None
+    try:
+        manifest = json.loads(said)
+        return {**manifest, "over": bool(manifest["over"]), "written_at": float(manifest["written_at"])}
+    except (ValueError, KeyError, TypeError) as error:
+        raise _unpublishable(run_id, journal, "its manifest cannot be read") from error
 
 
 def _publishing(said: Mapping[str, Any]) -> Publishing:
@@ -109,13 +126,28 @@ def _publishing(said: Mapping[str, Any]) -> Publishing:
     return Publishing(**fields)
 
 
+def _pulse(journal: Journal, over: threading.Event) -> None:
+    """In a thread of its own: publishing a large table may take longer than a run may be silent."""
+    while not over.wait(ALIVE_SECONDS / 6):
+        with suppress(OSError):
+            _say_alive(journal)
+
+
+def _say_alive(journal: Journal) -> None:
+    journal.write_note(ALIVE, json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "at": time.time()}))
+
+
 def _refuse_if_alive(run_id: str, journal: Journal) -> None:
     """A run is alive if it said so a moment ago, and if it was on this machine its process is there."""
     said = journal.notes(ALIVE).get(ALIVE)
     if said is None:
         return
-    alive = json.loads(said)
-    if time.time() - alive["at"] > ALIVE_SECONDS:
+    try:
+        alive = json.loads(said)
+        silent = time.time() - float(alive["at"]) > ALIVE_SECONDS
+    except (ValueError, KeyError, TypeError):
+        return
+    if silent:
         return
     if alive["host"] == socket.gethostname() and (alive["pid"] == os.getpid() or not _process_exists(alive["pid"])):
         return

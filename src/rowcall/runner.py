@@ -26,7 +26,7 @@ from rowcall.core.records import Progress
 from rowcall.core.report import RunRow
 from rowcall.engines import responses
 from rowcall.publishing import Publisher, publishing_of
-from rowcall.recovery import ALIVE_SECONDS, begin, end, say_alive
+from rowcall.recovery import begin, forget, seal
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +50,10 @@ def run(plan: RunPlan, outside: Outside, version: str, context: Mapping[str, str
     row = report.started(plan, started_ns // 1000, version, context)
     outside.reporter.step("preparing the tables")
     publisher.create_tables()
-    begin(publisher.journal, publisher.how, row)
-    publisher.write_run(row)
-    status, message = _execute(plan, outside, publisher, open_journal, started_ns)
-    return _close(publisher, row, status, message, outside.reporter)
+    with begin(publisher.journal, publisher.how, row):
+        publisher.write_run(row)
+        status, message = _execute(plan, outside, publisher, open_journal, started_ns)
+        return _close(publisher, row, status, message, outside.reporter)
 
 
 def _execute(
@@ -74,18 +74,15 @@ def _execute(
 
 
 def _meanwhile(plan: RunPlan, publisher: Publisher, reporter: Reporter) -> responses.Meanwhile:
-    """Show progress, say that the run lives, and publish now and then."""
-    last = {"published": time.monotonic(), "alive": time.monotonic()}
+    """Show progress, and publish now and then."""
+    published = time.monotonic()
 
     def look(progress: Progress) -> None:
+        nonlocal published
         reporter.progress(progress)
-        now = time.monotonic()
-        if now - last["alive"] >= ALIVE_SECONDS / 6:
-            say_alive(publisher.journal)
-            last["alive"] = now
-        if now - last["published"] >= plan.engine.publish_seconds:
+        if time.monotonic() - published >= plan.engine.publish_seconds:
             _publish_if_possible(publisher, reporter)
-            last["published"] = time.monotonic()
+            published = time.monotonic()
 
     return look
 
@@ -104,6 +101,7 @@ def _close(publisher: Publisher, row: RunRow, status: report.Status, message: st
     try:
         publisher.publish()
         row = report.ended(row, status, message, publisher.tally(), time.time_ns() // 1000)
+        seal(publisher.journal, row)
         publisher.write_run(row)
         publisher.drop_pending()
     except SqlError as error:
@@ -111,5 +109,5 @@ def _close(publisher: Publisher, row: RunRow, status: report.Status, message: st
             f"the answers of run {row.run_id} are safe in the journal but could not be published: {error.reason}\n"
             "  The next run publishes them before it asks anything."
         ) from error
-    end(publisher, status)
+    forget(publisher, status)
     return row

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from rowcall import api
+from rowcall.adapters.journal import FolderJournal
 from rowcall.core import report
 from rowcall.core.definition import JobDefinition
 from rowcall.core.errors import RunError
@@ -28,7 +29,8 @@ def dead_run(bench: Bench, job: JobDefinition, answers: int) -> tuple[RunPlan, J
     here = bench.surroundings()
     plan, _ = _plan(bench, job)
     journal = here.journals.recipe(job.job, plan.run_id)()
-    begin(journal, publishing_of(plan), report.started(plan, time.time_ns() // 1000, "0", {}))
+    with begin(journal, publishing_of(plan), report.started(plan, time.time_ns() // 1000, "0", {})):
+        pass
     rendered = bench.session.query(plan.bound.statements.preview.replace("LIMIT 3", "LIMIT 1000"))
     for row in rendered[:answers]:
         journal.write_segment("task", _segment(bench, plan, row))
@@ -108,7 +110,7 @@ def test_answers_that_fit_no_table_any_more_are_kept_and_told(bench: Bench):
     bench.session.execute("CREATE TABLE main.test.unfit_out USING DELTA AS SELECT 1 AS other")
     with pytest.raises(RunError) as told:
         bench.run(job)
-    assert "left 2 files of answers that cannot be published" in str(told.value)
+    assert "left answers that cannot be published" in str(told.value)
     assert journal.place in str(told.value)
     assert len(journal.segments()) == 2
 
@@ -144,3 +146,58 @@ def test_a_stopped_run_leaves_only_its_manifest(bench: Bench):
     journal = bench.surroundings().journals.recipe("leaves", row.run_id)()
     assert journal.segments() == []
     assert json.loads(journal.notes(MANIFEST)[MANIFEST])["over"]
+
+
+def test_an_older_answer_still_replaces_a_newer_failure(bench: Bench):
+    job = make_job("older")
+    bench.fill("older", texts(1))
+    plan, journal = dead_run(bench, job, answers=0)
+    (row,) = bench.session.query(plan.bound.statements.preview)
+    kept = _segment(bench, plan, row)
+    bench.behave(faults=[{"status": 400}])
+    bench.run(job)
+    journal.write_segment("zombie", kept)
+    bench.behave()
+    assert bench.run(job).asked == 0
+    assert [(out["outcome"], out["answer"]) for out in bench.outputs(job)] == [("ok", "kept 0")]
+
+
+def test_a_run_that_died_after_its_end_stays_done(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    job = make_job("ended")
+    bench.fill("ended", texts(3))
+
+    def die(_: FolderJournal) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(FolderJournal, "remove", die)
+        with pytest.raises(KeyboardInterrupt):
+            bench.run(job)
+    bench.run(job)
+    runs = bench.session.query("SELECT status, ok FROM main.test.ended_runs ORDER BY started_at")
+    assert [(run["status"], run["ok"]) for run in runs] == [("done", 3), ("done", 0)]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"over": false}', '{"over": false, "written_at": 1, "row": {}}'])
+def test_a_broken_manifest_is_told_with_its_place(bench: Bench, text: str):
+    job = make_job("broken")
+    bench.fill("broken", texts(2))
+    _, journal = dead_run(bench, job, answers=1)
+    journal.write_note(MANIFEST, text)
+    journal.write_note(ALIVE, "garbage")
+    with pytest.raises(RunError) as told:
+        bench.run(job)
+    assert journal.place in str(told.value)
+    assert len(journal.segments()) == 1
+
+
+def test_a_key_that_comes_twice_into_the_journal_is_published_once(bench: Bench):
+    job = make_job("clash")
+    bench.fill("clash", texts(1))
+    plan, journal = dead_run(bench, job, answers=1)
+    (row,) = bench.session.query(plan.bound.statements.preview)
+    table = _segment(bench, plan, row)
+    other = table.set_column(0, "request_hash", pa.array(["another hash"]))
+    journal.write_segment("task", other)
+    bench.run(job)
+    assert [out["id"] for out in bench.outputs(job)] == [0]

@@ -196,6 +196,7 @@ def merge_outputs(texts: SqlTexts, tables: Tables, keys: Sequence[Column], answe
         "statements/merge_outputs",
         outputs=tables.outputs,
         staged=tables.staged,
+        key_fields=", ".join(f"key.{identifier(key.name)}" for key in keys),
         keys_out=",\n    ".join(f"key.{identifier(key.name)} AS {identifier(key.name)}" for key in keys),
         answer=f"from_json(answer, {literal(answer_type)})" if structured else "answer",
         run_id=literal(run_id),

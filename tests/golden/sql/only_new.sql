@@ -221,24 +221,22 @@ USING (
     '20261123-060000-ab12' AS run_id,
     answered_at
   FROM (
-    SELECT *
-    FROM (
-      SELECT
-        *,
-        row_number() OVER (
-          PARTITION BY request_hash
-          ORDER BY CASE WHEN outcome = 'ok' THEN 0 ELSE 1 END, answered_at DESC, trace_id
-        ) AS pick
-      FROM rowcall_staged_20261123_060000_ab12
-    ) AS ranked
-    WHERE pick = 1
-  ) AS picked
-  LATERAL VIEW posexplode(keys) e AS place, key
+    SELECT
+      *,
+      row_number() OVER (
+        PARTITION BY key.`review_id`
+        ORDER BY CASE WHEN outcome = 'ok' THEN 0 ELSE 1 END, answered_at DESC, trace_id
+      ) AS pick
+    FROM rowcall_staged_20261123_060000_ab12 LATERAL VIEW posexplode(keys) e AS place, key
+  ) AS ranked
+  WHERE pick = 1
 ) AS s
 ON t.`review_id` = s.`review_id`
 WHEN MATCHED
-  AND s.answered_at > t.answered_at
-  AND (s.outcome = 'ok' OR t.outcome <> 'ok')
+  AND (
+    (s.outcome = 'ok' AND t.outcome <> 'ok')
+    OR (s.answered_at > t.answered_at AND (s.outcome = 'ok' OR t.outcome <> 'ok'))
+  )
   THEN UPDATE SET *
 WHEN NOT MATCHED THEN INSERT *;
 
