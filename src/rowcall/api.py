@@ -137,8 +137,7 @@ def _runs_query(table: str, limit: int) -> str:
 
 @contextmanager
 def _tables(table: str, options: Options | None) -> Generator[SqlSession]:
-    catalog = sql.catalog_of(table)
-    with tables_only((catalog,) if catalog else (), options or Options()) as session:
+    with tables_only([sql.quote_table(table)], options or Options()) as session:
         try:
             yield session
         except SqlError as error:

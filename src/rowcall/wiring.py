@@ -5,7 +5,7 @@ embedded lakehouse), a workspace (one that is configured, or the sandbox), and a
 """
 
 import os
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -97,10 +97,10 @@ def surroundings(definition: JobDefinition, options: Options) -> Generator[Surro
 
 
 @contextmanager
-def tables_only(catalogs: tuple[str, ...], options: Options) -> Generator[SqlSession]:
+def tables_only(tables: Sequence[str], options: Options) -> Generator[SqlSession]:
     """A session to look at tables with; nothing that could be asked."""
     with ExitStack() as stack:
-        yield _open_session(catalogs, options, stack)[0]
+        yield _open_session(tables, options, stack)[0]
 
 
 def _session(definition: JobDefinition, options: Options, stack: ExitStack) -> tuple[SqlSession, bool]:
@@ -110,10 +110,10 @@ def _session(definition: JobDefinition, options: Options, stack: ExitStack) -> t
         definition.runs.table,
         definition.prompts.table,
     ]
-    return _open_session(tuple(catalog for name in names if name and (catalog := sql.catalog_of(name))), options, stack)
+    return _open_session([name for name in names if name], options, stack)
 
 
-def _open_session(catalogs: tuple[str, ...], options: Options, stack: ExitStack) -> tuple[SqlSession, bool]:
+def _open_session(tables: Sequence[str], options: Options, stack: ExitStack) -> tuple[SqlSession, bool]:
     """The session, and whether its tasks run in processes of their own."""
     if options.spark is not None:
         return SparkSqlSession(options.spark, f"Spark {options.spark.version}"), True
@@ -121,8 +121,11 @@ def _open_session(catalogs: tuple[str, ...], options: Options, stack: ExitStack)
         return SparkSqlSession(ambient_spark(None), f"Databricks {os.environ['DATABRICKS_RUNTIME_VERSION']}"), True
     if remote := os.environ.get("SPARK_REMOTE"):
         return SparkSqlSession(ambient_spark(remote), f"Spark Connect at {remote.split(';')[0]}"), True
+    catalogs = [catalog for name in tables if (catalog := sql.catalog_of(name))]
     house = lakehouse.open_lakehouse(options.home / "lakehouse", catalogs, TASK_MODULES)
     stack.callback(house.stop)
+    for name in tables:
+        house.check_table(name)
     return SparkSqlSession(house.spark, lakehouse.KIND, house), False
 
 

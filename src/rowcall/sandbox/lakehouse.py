@@ -3,13 +3,19 @@
     <folder>/<catalog>/<schema>/<table>/_delta_log/…
 
 Sail's catalog lives in memory and forgets its tables with the process, so they are registered again from the folders.
+Sail 0.7 writes a table whose path has a space or the like to another, escaped path. So it is given a link to a folder that has
+any, and names with any are refused.
 """
 
+import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 from rowcall.core.errors import SetupError
@@ -19,6 +25,8 @@ from rowcall.sandbox.child import Child, start_child, stop_child
 
 KIND = "embedded lakehouse"
 DEFAULT_CATALOG = "main"
+_PLAIN = re.compile(r"[A-Za-z0-9_./-]+")
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class Lakehouse:
@@ -39,6 +47,10 @@ class Lakehouse:
         """Remove a dropped table's files, as a managed table's are; Sail leaves them."""
         shutil.rmtree(self.folder.joinpath(*_parts(table, 3)), ignore_errors=True)
 
+    def check_table(self, name: str) -> None:
+        """Raises `SetupError` for a table it cannot keep."""
+        _parts(name, 3)
+
     def stop(self) -> None:
         self.spark.stop()
         stop_child(self._server)
@@ -49,9 +61,8 @@ def open_lakehouse(folder: Path, catalogs: Sequence[str] = (), modules: Sequence
     imported ahead of the tasks that will need them."""
     if find_spec("pysail") is None or find_spec("pyspark") is None:
         raise SetupError("the embedded lakehouse needs the extra `local`: pip install 'rowcall[local]'")
-    folder = folder.absolute()
-    folder.mkdir(parents=True, exist_ok=True)
-    names = sorted({DEFAULT_CATALOG, *catalogs, *(path.name for path in folder.iterdir() if path.is_dir())})
+    folder = _plain_path(folder)
+    names = sorted({DEFAULT_CATALOG, *catalogs, *(path.name for path in folder.iterdir() if _is_plain(path))})
     environment = {**os.environ, **_settings(names)}
     server, ready = start_child(f"the {KIND}", "rowcall.sandbox.sail_server", modules, folder / "sail.log", environment)
     try:
@@ -67,6 +78,25 @@ def open_lakehouse(folder: Path, catalogs: Sequence[str] = (), modules: Sequence
     return lakehouse
 
 
+def _plain_path(folder: Path) -> Path:
+    """The folder, made if need be, under a path without special characters."""
+    folder = folder.absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SetupError(f"the {KIND} cannot be kept in {folder}: {error.strerror}. Choose another --home.") from error
+    if _PLAIN.fullmatch(str(folder)):
+        return folder
+    link = Path(gettempdir()) / f"rowcall-{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}"
+    with suppress(FileExistsError):
+        link.symlink_to(folder, target_is_directory=True)
+    if link.resolve() != folder.resolve():
+        raise SetupError(
+            f"{link} is in the way of the {KIND}; remove it, or choose a --home without special characters"
+        )
+    return link
+
+
 def _settings(catalogs: Sequence[str]) -> dict[str, str]:
     listed = ", ".join(f'{{name="{name}", type="memory", initial_database=["default"]}}' for name in catalogs)
     return {
@@ -77,15 +107,24 @@ def _settings(catalogs: Sequence[str]) -> dict[str, str]:
 
 
 def _registrations(lakehouse: Lakehouse) -> Iterator[str]:
-    for schema in sorted(lakehouse.folder.glob("*/*/")):
+    for schema in sorted(path for path in lakehouse.folder.glob("*/*") if _is_plain(path) and _is_plain(path.parent)):
         schema_name = ".".join(identifier(part) for part in schema.relative_to(lakehouse.folder).parts)
         yield lakehouse.create_schema(schema_name)
-        for log in sorted(schema.glob("*/_delta_log")):
-            table = log.parent
-            yield f"CREATE TABLE IF NOT EXISTS {schema_name}.{identifier(table.name)} USING delta LOCATION {literal(str(table))}"
+        for table in sorted(
+            path for path in schema.iterdir() if _is_plain(path) and any(path.glob("_delta_log/*.json"))
+        ):
+            name = f"{schema_name}.{identifier(table.name)}"
+            yield f"CREATE TABLE IF NOT EXISTS {name} USING delta LOCATION {literal(str(table))}"
+
+
+def _is_plain(folder: Path) -> bool:
+    return folder.is_dir() and _PLAIN_NAME.fullmatch(folder.name) is not None
 
 
 def _parts(name: str, count: int) -> list[str]:
-    """The parts of a quoted name, the default catalog and schema filled in."""
+    """The parts of a quoted name, the default catalog and schema filled in. Raises `SetupError` for names it cannot keep."""
     parts = list(table_parts(name))
+    odd = next((part for part in parts if not _PLAIN_NAME.fullmatch(part)), None)
+    if odd is not None:
+        raise SetupError(f"the {KIND} takes names of plain letters, digits, _ and - only, not {odd!r} in {name}")
     return [DEFAULT_CATALOG, "default"][: count - len(parts)] + parts

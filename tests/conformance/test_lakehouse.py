@@ -1,0 +1,51 @@
+"""The embedded lakehouse keeps its tables for the next process, wherever its folder is."""
+
+from pathlib import Path
+
+import pytest
+
+from rowcall.adapters.spark import SparkSqlSession
+from rowcall.core.errors import SetupError
+from rowcall.sandbox.lakehouse import KIND, Lakehouse, open_lakehouse
+
+
+@pytest.mark.parametrize("folder", ["plain", "with space é %20"])
+def test_tables_are_found_again_and_gone_when_dropped(tmp_path: Path, folder: str):
+    home = tmp_path / folder
+    first = open_lakehouse(home, ["other"])
+    try:
+        session = SparkSqlSession(first.spark, KIND, first)
+        for schema in ("`main`.`plain`", "`other`.`s-1`"):
+            session.create_schema(schema)
+            session.execute(f"CREATE TABLE {schema}.t USING DELTA AS SELECT 7 AS n")
+        session.execute("CREATE TABLE main.plain.gone USING DELTA AS SELECT 1 AS n")
+        session.drop_table("`main`.`plain`.`gone`")
+    finally:
+        first.stop()
+    assert [path.name for path in tmp_path.iterdir()] == [folder]
+    (home / "main" / "plain" / "junk").mkdir()
+    (home / "main" / "plain" / "half" / "_delta_log").mkdir(parents=True)
+    (home / "not a catalog").mkdir()
+
+    second = open_lakehouse(home)
+    try:
+        session = SparkSqlSession(second.spark, KIND, second)
+        for name in ("main.plain.t", "other.`s-1`.t"):
+            assert [row["n"] for row in session.query(f"SELECT n FROM {name}")] == [7]
+        assert [row["tableName"] for row in session.query("SHOW TABLES IN main.plain")] == ["t"]
+    finally:
+        second.stop()
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(SetupError, match=r"cannot be kept in .*file"):
+        open_lakehouse(tmp_path / "file" / "lakehouse")
+
+
+@pytest.mark.parametrize("name", ["`main`.`test`.`my table`", "`main`.`é`.`t`", "`main`.`..`.`t`"])
+def test_names_it_cannot_keep_are_refused(house: Lakehouse, name: str):
+    with pytest.raises(SetupError, match="plain letters"):
+        house.check_table(name)
+    with pytest.raises(SetupError, match="plain letters"):
+        house.forget(name)
