@@ -167,7 +167,7 @@ def _facts(loaded: LoadedJob, here: Surroundings) -> Facts:
     try:
         columns = here.session.columns(sql.source(sql_texts(), definition.prompts, query))
     except SqlError as error:
-        problems.append(_source_problem(definition, error))
+        problems.append(_source_problem(definition, query, here.session, error))
     try:
         endpoint = _endpoint_facts(definition, here)
     except DefinitionError as error:
@@ -200,20 +200,19 @@ def _query(loaded: LoadedJob) -> str | None:
     return found.read_text(encoding="utf-8")
 
 
-def _source_problem(definition: JobDefinition, error: SqlError) -> Problem:
+def _source_problem(definition: JobDefinition, query: str | None, session: SqlSession, error: SqlError) -> Problem:
+    """What is wrong with the prompt rows; the condition is to blame if they can be read without it."""
     prompts = definition.prompts
     if error.missing and prompts.table:
         return Problem("", "prompts.table", f"there is no table {prompts.table!r}, or it may not be read")
-    key = (
-        "prompts.query"
-        if prompts.query
-        else "prompts.file"
-        if prompts.file
-        else "prompts.where"
-        if prompts.where
-        else "prompts.table"
-    )
-    return Problem("", key, error.reason)
+    key = next(name for name in ("table", "query", "file") if getattr(prompts, name) is not None)
+    if prompts.where:
+        try:
+            session.columns(sql.source(sql_texts(), prompts.model_copy(update={"where": None}), query))
+            key = "where"
+        except SqlError:
+            pass
+    return Problem("", f"prompts.{key}", error.reason)
 
 
 def _endpoint_facts(definition: JobDefinition, here: Surroundings) -> EndpointFacts:

@@ -223,7 +223,7 @@ def failures(
 
 @app.command()
 def sandbox(
-    port: Annotated[int, typer.Option(help="0 picks a free one.")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 picks a free one.")] = 0,
     upstream: Upstream = None,
     home: Home = HOME,
 ) -> None:

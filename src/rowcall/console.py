@@ -99,7 +99,7 @@ def headline(plan: RunPlan) -> str:
     ]
     said = ", ".join(part for part in parts if not part.startswith("0 ")) or "nothing to ask"
     how = f"{engine.kind}, {engine.split.total} at once ({where})"
-    return f"{plan.job} · {plan.bound.endpoint} · {how} · {rows.source:,} rows: {said}"
+    return f"{plan.job} · {plan.bound.endpoint} · {how} · {rows.source:,} {_plural('row', rows.source)}: {said}"
 
 
 def progress_line(progress: RunProgress, plan: RunPlan, seconds: float) -> str:

@@ -25,7 +25,10 @@ def main() -> None:
     options = _options()
     home = Path(options.home).absolute()
     home.mkdir(parents=True, exist_ok=True)
-    listening = listen(options.port)
+    try:
+        listening = listen(options.port)
+    except (OSError, OverflowError) as error:
+        sys.exit(f"port {options.port} of {LOOPBACK} cannot be used: {error}")
     host = f"http://{LOOPBACK}:{listening.getsockname()[1]}"
     sandbox = make_sandbox(home, host, options.upstream, options.token_ttl)
     config_file = _write_login(sandbox)
