@@ -1,5 +1,5 @@
--- Publish staged answers. A better outcome replaces a worse one, an ok answer is only replaced by a newer ok answer;
--- publishing twice changes nothing.
+-- Publish staged answers. A better outcome (ok, then truncated, then the rest) replaces a worse one, an equal one only if it
+-- is newer; publishing twice changes nothing.
 MERGE INTO $outputs AS t
 USING (
   SELECT
@@ -21,7 +21,7 @@ USING (
       *,
       row_number() OVER (
         PARTITION BY $key_fields
-        ORDER BY CASE WHEN outcome = 'ok' THEN 0 ELSE 1 END, answered_at DESC, trace_id
+        ORDER BY $rank, answered_at DESC, trace_id
       ) AS pick
     FROM $staged LATERAL VIEW posexplode(keys) e AS place, key
   ) AS ranked
@@ -30,8 +30,8 @@ USING (
 ON $same_key
 WHEN MATCHED
   AND (
-    (s.outcome = 'ok' AND t.outcome <> 'ok')
-    OR (s.answered_at > t.answered_at AND (s.outcome = 'ok' OR t.outcome <> 'ok'))
+    $staged_rank < $present_rank
+    OR ($staged_rank = $present_rank AND s.answered_at > t.answered_at)
   )
   THEN UPDATE SET *
 WHEN NOT MATCHED THEN INSERT *

@@ -1,4 +1,4 @@
 SELECT * FROM (
 $query
 )
-WHERE $where
+WHERE true AND $where

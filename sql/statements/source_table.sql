@@ -1,2 +1,2 @@
 SELECT * FROM $table
-WHERE $where
+WHERE true AND $where

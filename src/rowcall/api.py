@@ -4,7 +4,7 @@ import os
 import secrets
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,11 @@ from rowcall.core import sql
 from rowcall.core.definition import AppEndpoint, JobDefinition, ServingEndpoint
 from rowcall.core.errors import DefinitionError, Problem, RunError, SqlError
 from rowcall.core.job_file.reader import locate, parse_job
-from rowcall.core.plan import Bound, EndpointFacts, Facts, RunOptions, RunPlan, bind, make_plan, misfits
+from rowcall.core.plan import Bound, EndpointFacts, Facts, RunOptions, RunPlan, bind, make_plan, misfits, tables_beside
 from rowcall.core.ports import Reporter, Row, SqlSession
 from rowcall.core.records import Column, Progress, RowCounts
 from rowcall.core.report import RunRow
-from rowcall.recovery import recover
+from rowcall.recovery import announced, recover
 from rowcall.wiring import Options, Surroundings, surroundings, tables_only
 
 
@@ -30,6 +30,7 @@ class LoadedJob:
     definition: JobDefinition
     file: Path | None = None
     text: str = ""
+    variables: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 class Quiet:
@@ -53,7 +54,7 @@ def load_job(job: str | Path | JobDefinition | LoadedJob, variables: Mapping[str
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise DefinitionError([Problem(str(path), "", _unreadable(path, error))]) from error
-    return LoadedJob(parse_job(text, str(path), variables), path, text)
+    return LoadedJob(parse_job(text, str(path), variables), path, text, variables or {})
 
 
 def plan(
@@ -67,7 +68,7 @@ def plan(
     """What a run would do, and the first rendered requests. Writes nothing."""
     loaded = load_job(job, variables)
     with surroundings(loaded.definition, options or Options()) as here:
-        made = _plan(loaded, here, only_new=only_new, preview_rows=preview_rows)
+        made = make_here(loaded, here, _run_options(only_new=only_new, preview_rows=preview_rows))
         return made, here.session.query(made.bound.statements.preview)
 
 
@@ -96,17 +97,19 @@ def run_here(loaded: LoadedJob, here: Surroundings, *, only_new: bool = False, r
     if here.journal_volume:
         here.session.create_schema(".".join(sql.identifier(part) for part in here.journal_volume[:2]))
         here.session.execute(sql.create_volume(sql_texts(), here.journal_volume))
-    recover(loaded.definition.job, here.session, here.journals, reporter)
-    made = _plan(loaded, here, only_new=only_new)
-    reporter.plan(made)
-    outside = runner.Outside(here.session, here.journals, here.connect(loaded.definition), reporter)
-    return runner.run(made, outside, __version__, _context(here))
+    given = _run_options(only_new=only_new)
+    with announced(loaded.definition.job, given.run_id, here.journals):
+        recover(loaded.definition.job, here.session, here.journals, reporter)
+        made = make_here(loaded, here, given)
+        reporter.plan(made)
+        outside = runner.Outside(here.session, here.journals, here.connect(loaded.definition), reporter)
+        return runner.run(made, outside, __version__, _context(here))
 
 
 def runs(table: str, *, job: str | None = None, limit: int = 20, options: Options | None = None) -> list[Row]:
     """Rows of a runs table, newest first. Raises `RunError` where there is no such table."""
     with _tables(table, options) as session:
-        return session.query(_runs_query(table, limit), {"job": job or "%", "run_id": "%"})
+        return session.query(_runs_query(table, limit), {"job": job or "", "run_id": ""})
 
 
 def find_run(table: str, run_id: str, *, options: Options | None = None) -> Row:
@@ -124,7 +127,7 @@ def failures(table: str, run_id: str, *, limit: int = 50, options: Options | Non
 
 
 def _one_run(session: SqlSession, table: str, run_id: str) -> Row:
-    found = session.query(_runs_query(table, 2), {"job": "%", "run_id": f"{run_id}%"})
+    found = session.query(_runs_query(table, 2), {"job": "", "run_id": run_id})
     if len(found) != 1:
         what = f"more than one run that begins with {run_id}" if found else f"no run {run_id}"
         raise RunError(f"{table} has {what}. See rowcall runs.")
@@ -146,10 +149,14 @@ def _tables(table: str, options: Options | None) -> Generator[SqlSession]:
             raise
 
 
-def _plan(loaded: LoadedJob, here: Surroundings, *, only_new: bool, preview_rows: int = 3) -> RunPlan:
+def _run_options(*, only_new: bool = False, preview_rows: int = 3) -> RunOptions:
     started = datetime.now(UTC)
     run_id = f"{started:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-    given = RunOptions(run_id, f"{started:%Y-%m-%d}", __version__, only_new, preview_rows)
+    return RunOptions(run_id, f"{started:%Y-%m-%d}", __version__, only_new, preview_rows)
+
+
+def make_here(loaded: LoadedJob, here: Surroundings, given: RunOptions) -> RunPlan:
+    """The plan of a run in surroundings that are open already."""
     try:
         facts = _facts(loaded, here)
         bound = bind(loaded.definition, facts, sql_texts(), given)
@@ -174,7 +181,11 @@ def _facts(loaded: LoadedJob, here: Surroundings) -> Facts:
         problems += error.problems
     if problems or endpoint is None:
         raise DefinitionError([*problems, *(misfits(definition, columns) if columns else ())])
+    traces, runs_table = tables_beside(definition)
     return Facts(
+        traces=_existing(here.session, traces),
+        runs=_existing(here.session, runs_table),
+        workspace=here.context.get("workspace", ""),
         columns=columns,
         outputs=_existing(here.session, definition.outputs.table),
         endpoint=endpoint,
@@ -197,7 +208,18 @@ def _query(loaded: LoadedJob) -> str | None:
         raise DefinitionError(
             [Problem("", "prompts.file", f"there is no file {prompts.file!r}", hint=f"Looked for {tried}.")]
         )
-    return found.read_text(encoding="utf-8")
+    try:
+        return _filled(found.read_text(encoding="utf-8"), loaded)
+    except (OSError, UnicodeDecodeError) as error:
+        raise DefinitionError([Problem("", "prompts.file", f"{found} cannot be read: {error}")]) from error
+
+
+def _filled(text: str, loaded: LoadedJob) -> str:
+    """A query with the job's `${variables}`, the command line's before its own."""
+    variables = {**{name: str(value) for name, value in loaded.definition.variables.items()}, **dict(loaded.variables)}
+    for name, value in variables.items():
+        text = text.replace(f"${{{name}}}", value)
+    return text
 
 
 def _source_problem(definition: JobDefinition, query: str | None, session: SqlSession, error: SqlError) -> Problem:

@@ -3,9 +3,11 @@
 Exit codes: 0 all answered · 1 the run failed or stopped · 2 the job definition is wrong · 3 rows failed.
 """
 
+import io
 import json
 import logging
 import os
+import signal
 import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
@@ -284,24 +286,33 @@ def main() -> None:
     """The `rowcall` command. Returns when all went well: as the entry point of a Databricks wheel task it must not exit then."""
     # What the SDK has to say that matters comes back as an error.
     logging.getLogger("databricks.sdk").setLevel(logging.ERROR)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         app()
     except SystemExit as leaving:
         if leaving.code not in (None, OK):
             raise
-    except KeyboardInterrupt:
-        _fail("interrupted; nothing that was answered is lost, and the same command goes on from there", FAILED)
 
 
 @contextmanager
 def _errors() -> Generator[None]:
     """A person's mistake becomes a message and an exit code, not a traceback."""
+    signal.signal(signal.SIGTERM, _terminated)
     try:
         yield
+    except KeyboardInterrupt:
+        _fail("interrupted; nothing that was answered is lost, and the same command goes on from there", FAILED)
     except DefinitionError as error:
         _fail(str(error), WRONG_DEFINITION)
     except RowcallError as error:
         _fail(f"rowcall: {error}", FAILED)
+
+
+def _terminated(*_: object) -> NoReturn:
+    """A cancelled job stops like one that was interrupted: its answers are kept."""
+    raise KeyboardInterrupt
 
 
 def _fail(message: str, code: int) -> NoReturn:

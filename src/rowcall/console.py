@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rowcall.core.plan import RunPlan
+from rowcall.core.records import ErrorKind
 from rowcall.core.records import Progress as RunProgress
 from rowcall.core.report import RunRow
 from rowcall.demo import Demo
@@ -99,7 +100,8 @@ def headline(plan: RunPlan) -> str:
     ]
     said = ", ".join(part for part in parts if not part.startswith("0 ")) or "nothing to ask"
     how = f"{engine.kind}, {engine.split.total} at once ({where})"
-    return f"{plan.job} · {plan.bound.endpoint} · {how} · {rows.source:,} {_plural('row', rows.source)}: {said}"
+    endpoint = f"{plan.bound.endpoint} in the sandbox" if plan.workspace == "sandbox" else str(plan.bound.endpoint)
+    return f"{plan.job} · {endpoint} · {how} · {rows.source:,} {_plural('row', rows.source)}: {said}"
 
 
 def progress_line(progress: RunProgress, plan: RunPlan, seconds: float) -> str:
@@ -132,7 +134,7 @@ def print_summary(console: Console, row: RunRow, job: str) -> None:
         message = row.message.replace("\n", "\n    ")
         console.print(plain(f"  {row.status}: {message}", style=style))
     console.print(plain(f"  answers {row.outputs_table}   traces {row.traces_table}   run {row.run_id}"))
-    left = row.pending_rows - row.ok
+    left = row.pending_rows - row.ok - row.failures.get(ErrorKind.NULL_PROMPT, 0)
     if left:
         look = f"rowcall failures {row.run_id}   ·   " if row.failed else ""
         console.print(

@@ -1,11 +1,16 @@
 """From the journal to the tables. Publishing twice changes nothing, so whatever was interrupted is simply done again."""
 
+import random
+import time
 from dataclasses import dataclass, field
 
 from rowcall.core import report
+from rowcall.core.errors import SqlError
 from rowcall.core.plan import RunPlan
 from rowcall.core.ports import Journal, SqlSession
 from rowcall.core.report import RunRow
+
+CONFLICT_ATTEMPTS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,7 @@ class Publisher:
         for schema in self.how.schemas:
             self.session.create_schema(schema)
         for statement in self.how.tables:
-            self.session.execute(statement)
+            self._execute(statement)
 
     def publish(self) -> None:
         """Publish the segments that are new."""
@@ -56,7 +61,7 @@ class Publisher:
         if new:
             self.session.view_of_files(self.how.staged, self.journal.paths(new))
             for merge in self.how.merges:
-                self.session.execute(merge)
+                self._execute(merge)
             self.published.update(new)
 
     def tally(self) -> report.Tally:
@@ -70,7 +75,18 @@ class Publisher:
     def write_run(self, row: RunRow) -> None:
         """Write, or replace, the row of the run."""
         self.session.view_of_files(self.how.staged, [self.journal.write_record("run", report.record(row))])
-        self.session.execute(self.how.merge_run)
+        self._execute(self.how.merge_run)
+
+    def _execute(self, statement: str) -> None:
+        """Every statement here may be repeated, so a writer who was faster only costs another try."""
+        for attempt in range(CONFLICT_ATTEMPTS):
+            try:
+                self.session.execute(statement)
+                return
+            except SqlError as error:
+                if not error.conflict or attempt == CONFLICT_ATTEMPTS - 1:
+                    raise
+                time.sleep(random.uniform(0.05, 0.2) * (attempt + 1))  # noqa: S311 (spreads writers, guards nothing)
 
     def drop_pending(self) -> None:
         self.session.drop_table(self.how.pending)

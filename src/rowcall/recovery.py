@@ -12,7 +12,7 @@ import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 from rowcall.core import report
 from rowcall.core.errors import RunError, SqlError
@@ -25,21 +25,37 @@ from rowcall.publishing import Publisher, Publishing
 ALIVE = "alive"
 ALIVE_SECONDS = 60.0
 FORGET_SECONDS = 3600.0
+_HERE: set[str] = set()
+"""Runs alive in this process."""
+
+
+def begin(journal: Journal, how: Publishing, row: RunRow) -> None:
+    """From here on the journal can be published by whoever finds it. `announced` must be going on."""
+    _write_manifest(journal, {"publishing": asdict(how), "row": asdict(row), "over": False})
 
 
 @contextmanager
-def begin(journal: Journal, how: Publishing, row: RunRow) -> Generator[None]:
-    """From here on the journal can be published by whoever finds it, and the run says that it is alive until the end."""
-    _say_alive(journal)
-    _write_manifest(journal, {"publishing": asdict(how), "row": asdict(row), "over": False})
+def announced(job: str, run_id: str, journals: JournalStore) -> Generator[None]:
+    """Say that this run is alive, from before it looks at other runs until its end. Raises `RunError` if another run of the
+    job is alive: of two that start at once at least one gives way."""
+    journal = journals.recipe(job, run_id)()
+    _HERE.add(run_id)
     over = threading.Event()
     pulse = threading.Thread(target=_pulse, args=(journal, over), daemon=True, name="rowcall-alive")
-    pulse.start()
     try:
+        _say_alive(journal)
+        for other in journals.runs(job):
+            if other != run_id:
+                _refuse_if_alive(other, journals.recipe(job, other)())
+        pulse.start()
         yield
     finally:
         over.set()
-        pulse.join()
+        if pulse.ident is not None:
+            pulse.join()
+        _HERE.discard(run_id)
+        if not journal.notes(MANIFEST):
+            journal.remove()
 
 
 def seal(journal: Journal, row: RunRow) -> None:
@@ -57,15 +73,15 @@ def forget(publisher: Publisher, status: report.Status) -> None:
 
 
 def recover(job: str, session: SqlSession, journals: JournalStore, reporter: Reporter) -> None:
-    """Publish what earlier runs of a job left in their journals. Raises `RunError` if one of them still runs, or if what it
-    left cannot be published."""
+    """Publish what earlier runs of a job left in their journals; none of them is alive. Raises `RunError` if what one left
+    cannot be published."""
     for run_id in journals.runs(job):
         journal = journals.recipe(job, run_id)()
         manifest = _read_manifest(run_id, journal)
         if manifest is None:
+            if journal.segments():
+                raise _unpublishable(run_id, journal, "its manifest is missing")
             continue
-        if not manifest["over"]:
-            _refuse_if_alive(run_id, journal)
         if manifest["over"] and not journal.segments():
             _forget_if_old(journal, manifest)
         else:
@@ -121,6 +137,14 @@ def _read_manifest(run_id: str, journal: Journal) -> dict[str, Any] | None:
         raise _unpublishable(run_id, journal, "its manifest cannot be read") from error
 
 
+def _manifest_if_readable(journal: Journal) -> dict[str, Any] | None:
+    try:
+        found: object = json.loads(journal.notes(MANIFEST)[MANIFEST])
+    except (KeyError, ValueError):
+        return None
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else None
+
+
 def _publishing(said: Mapping[str, Any]) -> Publishing:
     fields: dict[str, Any] = {**said, **{name: tuple(said[name]) for name in ("schemas", "tables", "merges")}}
     return Publishing(**fields)
@@ -140,7 +164,8 @@ def _say_alive(journal: Journal) -> None:
 def _refuse_if_alive(run_id: str, journal: Journal) -> None:
     """A run is alive if it said so a moment ago, and if it was on this machine its process is there."""
     said = journal.notes(ALIVE).get(ALIVE)
-    if said is None:
+    manifest = _manifest_if_readable(journal)
+    if said is None or (manifest is not None and manifest.get("over") is True):
         return
     try:
         alive = json.loads(said)
@@ -149,14 +174,18 @@ def _refuse_if_alive(run_id: str, journal: Journal) -> None:
         return
     if silent:
         return
-    if alive["host"] == socket.gethostname() and (alive["pid"] == os.getpid() or not _process_exists(alive["pid"])):
-        return
+    if alive["host"] == socket.gethostname():
+        own = alive["pid"] == os.getpid()
+        if (own and run_id not in _HERE) or (not own and not _process_exists(alive["pid"])):
+            return
     raise RunError(
         f"run {run_id} of this job is going on (process {alive['pid']} on {alive['host']}); wait for it or stop it"
     )
 
 
 def _process_exists(pid: int) -> bool:
+    if os.name == "nt":
+        return True  # there, asking with a signal would end it
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

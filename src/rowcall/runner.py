@@ -50,10 +50,10 @@ def run(plan: RunPlan, outside: Outside, version: str, context: Mapping[str, str
     row = report.started(plan, started_ns // 1000, version, context)
     outside.reporter.step("preparing the tables")
     publisher.create_tables()
-    with begin(publisher.journal, publisher.how, row):
-        publisher.write_run(row)
-        status, message = _execute(plan, outside, publisher, open_journal, started_ns)
-        return _close(publisher, row, status, message, outside.reporter)
+    begin(publisher.journal, publisher.how, row)
+    publisher.write_run(row)
+    status, message = _execute(plan, outside, publisher, open_journal, started_ns)
+    return _close(publisher, row, status, message, outside.reporter)
 
 
 def _execute(

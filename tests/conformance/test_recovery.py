@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import threading
 import time
 from typing import Any
 
@@ -14,34 +15,25 @@ from rowcall.adapters.journal import FolderJournal
 from rowcall.core import report
 from rowcall.core.definition import JobDefinition
 from rowcall.core.errors import RunError
-from rowcall.core.plan import RunPlan
+from rowcall.core.plan import RunOptions, RunPlan
 from rowcall.core.ports import Journal
 from rowcall.core.records import Call, Outcome, Reply
 from rowcall.core.segments import Finished, segment
 from rowcall.publishing import publishing_of
 from rowcall.recovery import ALIVE, MANIFEST, begin
-from rowcall.testing import RecordingReporter
 from support import Bench, make_job, texts
 
 
 def dead_run(bench: Bench, job: JobDefinition, answers: int) -> tuple[RunPlan, Journal]:
     """The journal of a run that died with `answers` durable answers, none of them published."""
     here = bench.surroundings()
-    plan, _ = _plan(bench, job)
+    plan = api.make_here(api.load_job(job), here, RunOptions(f"20260101-{job.job}", "2026-01-01", "0"))
     journal = here.journals.recipe(job.job, plan.run_id)()
-    with begin(journal, publishing_of(plan), report.started(plan, time.time_ns() // 1000, "0", {})):
-        pass
+    begin(journal, publishing_of(plan), report.started(plan, time.time_ns() // 1000, "0", {}))
     rendered = bench.session.query(plan.bound.statements.preview.replace("LIMIT 3", "LIMIT 1000"))
     for row in rendered[:answers]:
         journal.write_segment("task", _segment(bench, plan, row))
     return plan, journal
-
-
-def _plan(bench: Bench, job: JobDefinition) -> tuple[RunPlan, Any]:
-    reporter = RecordingReporter()
-    loaded = api.load_job(job)
-    plan = api._plan(loaded, bench.surroundings(), only_new=False)
-    return plan, reporter
 
 
 def _segment(bench: Bench, plan: RunPlan, row: Any) -> pa.Table:
@@ -201,3 +193,39 @@ def test_a_key_that_comes_twice_into_the_journal_is_published_once(bench: Bench)
     journal.write_segment("task", other)
     bench.run(job)
     assert [out["id"] for out in bench.outputs(job)] == [0]
+
+
+def test_a_run_in_another_thread_of_this_process_is_alive(bench: Bench):
+    bench.behave(latency_ms=100)
+    job = make_job("threads", engine={"concurrency": 2})
+    bench.fill("threads", texts(40))
+    rows: list[report.RunRow] = []
+    other = threading.Thread(target=lambda: rows.append(bench.run(job)))
+    other.start()
+    while bench.figures()["calls"] < 4:
+        time.sleep(0.02)
+    with pytest.raises(RunError, match="is going on"):
+        bench.run(job)
+    other.join()
+    assert [(row.status, row.ok) for row in rows] == [("done", 40)]
+    assert bench.figures()["calls"] == 40
+
+
+def test_jobs_that_run_at_once_share_the_traces_and_runs_tables(bench: Bench):
+    shared = {"traces": {"table": "main.test.shared_traces"}, "runs": {"table": "main.test.shared_runs"}}
+    jobs = [make_job(f"at_once_{n}", **shared) for n in range(3)]
+    for job in jobs:
+        bench.fill(job.job, texts(20))
+    rows: list[report.RunRow] = []
+    threads = [threading.Thread(target=lambda job=job: rows.append(bench.run(job))) for job in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [(row.status, row.ok) for row in rows] == [("done", 20)] * 3
+    (spans,) = bench.session.query(
+        "SELECT count(*) AS n, count(DISTINCT trace_id) AS calls FROM main.test.shared_traces"
+    )
+    assert (spans["n"], spans["calls"]) == (120, 60)
+    runs = bench.session.query("SELECT status FROM main.test.shared_runs")
+    assert [run["status"] for run in runs] == ["done"] * 3

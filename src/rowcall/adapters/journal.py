@@ -12,6 +12,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -61,6 +62,7 @@ class FolderJournal:
         final = self.folder / "notes" / name
         part = self._part(final)
         part.write_text(text, encoding="utf-8")
+        _sync(part)
         part.replace(final)
 
     def notes(self, prefix: str) -> dict[str, str]:
@@ -81,7 +83,8 @@ class FolderJournal:
         pq.write_table(table, part, compression="zstd")
         _sync(part)
         part.replace(final)
-        _sync(final.parent)
+        with suppress(OSError):
+            _sync(final.parent)  # not every file system lets folders be synced
 
     def _part(self, final: Path) -> Path:
         final.parent.mkdir(parents=True, exist_ok=True)

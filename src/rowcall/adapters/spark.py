@@ -12,6 +12,19 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 REPORT_SCHEMA = "report STRING"
+# Delta on Databricks and Apache Spark by error class or exception, Sail by its words.
+_CONFLICT = (
+    "DELTA_CONCURRENT",
+    "ConcurrentAppend",
+    "ConcurrentDelete",
+    "ConcurrentWrite",
+    "MetadataChanged",
+    "ProtocolChanged",
+    "ConcurrentTransaction",
+    "Failed to commit transaction",
+    "Missing commit file",
+    "Delta table already exists",
+)
 _MISSING = (
     "TABLE_OR_VIEW_NOT_FOUND",
     "SCHEMA_NOT_FOUND",
@@ -107,7 +120,8 @@ def _mapped(statement: str) -> Generator[None]:
         raise RunError(f"a Spark task failed: {_last_line(str(error))}") from error
     except PySparkException as error:
         text = str(error)
-        raise SqlError(_shorten(text), statement, missing=any(word in text for word in _MISSING)) from error
+        missing, conflict = (any(word in text for word in words) for words in (_MISSING, _CONFLICT))
+        raise SqlError(_shorten(text), statement, missing=missing, conflict=conflict) from error
     except Exception as error:
         # gRPC's errors are a lost server. Classic Spark comes without grpc, so they are told by their module.
         if any(kind.__module__.split(".")[0] == "grpc" for kind in type(error).__mro__):

@@ -24,7 +24,7 @@ from pydantic import (
 from pydantic_core import PydanticKnownError
 
 from rowcall.core.answer import parse_answer_schema
-from rowcall.core.names import is_table_name
+from rowcall.core.names import is_table_name, table_parts
 
 _DURATION = re.compile(r"(?=\d)(?:(\d+(?:\.\d+)?)h)?\s*(?:(\d+(?:\.\d+)?)m)?\s*(?:(\d+(?:\.\d+)?)s)?")
 _MONEY = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Z]{3})")
@@ -52,6 +52,10 @@ def _table(value: str) -> str:
     if not is_table_name(value):
         raise ValueError("expected a table name such as main.sales.reviews; put odd names in backticks")
     return value.strip()
+
+
+def _same(table: str) -> tuple[str, ...]:
+    return tuple(part.lower() for part in table_parts(table))
 
 
 Seconds = Annotated[
@@ -172,6 +176,16 @@ class UrlEndpoint(_Endpoint):
 
     url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$")]
     model: str | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _plain_address(cls, value: str) -> str:
+        if "@" in value or "?" in value or "#" in value:
+            raise ValueError(
+                "expected an address without a user, a query or a fragment; a key goes in api_key: env:NAME"
+            )
+        return value.rstrip("/").removesuffix("/responses")
+
     api_key: Annotated[str, StringConstraints(pattern=r"^env:[A-Za-z_][A-Za-z0-9_]*$")] | None = Field(
         default=None, description="Where the key is, never the key: env:NAME."
     )
@@ -331,6 +345,18 @@ class JobDefinition(_Model):
         default=None,
         description="Folder for answers not yet published; default: a volume `rowcall` beside the outputs, or .rowcall/journal.",
     )
+
+    @model_validator(mode="after")
+    def _tables_differ(self) -> "JobDefinition":
+        outputs = _same(self.outputs.table)
+        if self.prompts.table is not None and _same(self.prompts.table) == outputs:
+            raise ValueError("prompts.table and outputs.table are the same table; answers would become prompts")
+        named = [
+            _same(table) for table in (self.outputs.table, self.traces.table, self.runs.table) if table is not None
+        ]
+        if len(set(named)) < len(named):
+            raise ValueError("outputs.table, traces.table and runs.table must be different tables")
+        return self
 
     @model_validator(mode="after")
     def _money_needs_a_price(self) -> "JobDefinition":

@@ -52,12 +52,14 @@ class RunError(RowcallError):
 
 
 class SqlError(RunError):
-    """A SQL statement failed. `reason` is the engine's own message, shortened; `missing` says it named no existing relation."""
+    """A SQL statement failed. `reason` is the engine's own message, shortened; `missing` says it named no existing relation,
+    `conflict` that another writer was faster and the same statement may succeed now."""
 
-    def __init__(self, reason: str, statement: str, *, missing: bool = False) -> None:
+    def __init__(self, reason: str, statement: str, *, missing: bool = False, conflict: bool = False) -> None:
         self.reason = reason
         self.statement = statement
         self.missing = missing
+        self.conflict = conflict
         super().__init__(f"{reason}\n  in: {_first_line(statement)}")
 
 

@@ -50,6 +50,9 @@ class Facts:
     executors: bool
     parallel: bool
     query: str | None = None
+    traces: tuple[Column, ...] | None = None
+    runs: tuple[Column, ...] | None = None
+    workspace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,7 @@ class RunPlan:
     description: str
     definition_hash: str
     session: str
+    workspace: str
     bound: Bound
     engine: EnginePlan
     calls: CallPlan
@@ -132,6 +136,7 @@ def bind(definition: JobDefinition, facts: Facts, texts: sql.SqlTexts, run: "Run
     answer_type = answer.ddl if answer else "STRING"
     if facts.outputs is not None and not problems:
         problems += _outputs_misfits(definition.outputs.table, facts.outputs, keys, answer_type)
+    problems += _shared_misfits("traces", facts.traces, texts) + _shared_misfits("runs", facts.runs, texts)
     if problems or request is None:
         raise DefinitionError(problems)
     endpoint = _endpoint(definition, facts.endpoint, answer)
@@ -181,6 +186,7 @@ def make_plan(definition: JobDefinition, bound: Bound, facts: Facts, counts: Row
         description=definition.description,
         definition_hash=hashlib.sha256(definition.model_dump_json().encode()).hexdigest(),
         session=facts.session,
+        workspace=facts.workspace,
         bound=bound,
         engine=_engine(definition, facts, counts),
         calls=CallPlan(limits.timeout, RetryPolicy(attempts=limits.attempts), limits.deadline, budget),
@@ -285,6 +291,15 @@ def _outputs_misfits(
         )
 
 
+def _shared_misfits(name: str, columns: Sequence[Column] | None, texts: sql.SqlTexts) -> list[Problem]:
+    """A traces or runs table of another kind would be found out only when all is paid for."""
+    if columns is None:
+        return []
+    lacks = [column for column in sql.column_names(texts[f"tables/{name}"]) if column not in {c.name for c in columns}]
+    said = f"the table exists but lacks {', '.join(lacks[:5])}"
+    return [Problem("", f"{name}.table", said, hint="Name another table.")] if lacks else []
+
+
 def _plain(type_: str) -> str:
     return re.sub(r"[\s`]", "", type_).lower()
 
@@ -304,14 +319,23 @@ def _endpoint(definition: JobDefinition, facts: EndpointFacts, answer: AnswerSch
     return EndpointPlan("url", endpoint.url, facts.url, reason, wire)
 
 
-def _tables(definition: JobDefinition, run_id: str) -> sql.Tables:
+def tables_beside(definition: JobDefinition) -> tuple[str, str]:
+    """The traces and the runs table, quoted."""
     outputs, traces, runs = definition.outputs.table, definition.traces.table, definition.runs.table
+    return (
+        sql.quote_table(traces) if traces else sql.table_beside(outputs, schema="rowcall", table="traces"),
+        sql.quote_table(runs) if runs else sql.table_beside(outputs, schema="rowcall", table="runs"),
+    )
+
+
+def _tables(definition: JobDefinition, run_id: str) -> sql.Tables:
     run = re.sub("[^0-9a-zA-Z]", "_", run_id)
+    traces, runs = tables_beside(definition)
     return sql.Tables(
-        outputs=sql.quote_table(outputs),
-        traces=sql.quote_table(traces) if traces else sql.table_beside(outputs, schema="rowcall", table="traces"),
-        runs=sql.quote_table(runs) if runs else sql.table_beside(outputs, schema="rowcall", table="runs"),
-        pending=sql.table_beside(outputs, suffix=f"__pending_{run}"),
+        outputs=sql.quote_table(definition.outputs.table),
+        traces=traces,
+        runs=runs,
+        pending=sql.table_beside(definition.outputs.table, suffix=f"__pending_{run}"),
         staged=f"rowcall_staged_{run}",
     )
 

@@ -196,6 +196,9 @@ def merge_outputs(texts: SqlTexts, tables: Tables, keys: Sequence[Column], answe
         "statements/merge_outputs",
         outputs=tables.outputs,
         staged=tables.staged,
+        rank=_rank("outcome"),
+        staged_rank=_rank("s.outcome"),
+        present_rank=_rank("t.outcome"),
         key_fields=", ".join(f"key.{identifier(key.name)}" for key in keys),
         keys_out=",\n    ".join(f"key.{identifier(key.name)} AS {identifier(key.name)}" for key in keys),
         answer=f"from_json(answer, {literal(answer_type)})" if structured else "answer",
@@ -230,13 +233,22 @@ def summary(texts: SqlTexts, tables: Tables) -> str:
 
 
 def list_runs(texts: SqlTexts, runs: str, limit: int) -> str:
-    """Takes the parameters `job` and `run_id`, LIKE patterns both."""
+    """Takes the parameters `job`, empty for all, and `run_id`, the beginning of an id."""
     return _fill(texts, "statements/list_runs", runs=runs, limit=str(limit))
 
 
 def list_failures(texts: SqlTexts, outputs: str, limit: int) -> str:
     """Takes the parameter `run_id`."""
     return _fill(texts, "statements/list_failures", outputs=outputs, limit=str(limit))
+
+
+def _rank(outcome: str) -> str:
+    return f"CASE {outcome} WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END"
+
+
+def column_names(create_table: str) -> list[str]:
+    """The columns of one of the files under `sql/tables/`, which have one a line."""
+    return [line.split()[0] for line in create_table.splitlines() if line.startswith("  ") and line.strip()[0] != "$"]
 
 
 def _quoted(parts: Sequence[str]) -> str:

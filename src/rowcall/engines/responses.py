@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -97,7 +98,7 @@ def _wait_or_abandon(session: SqlSession, journal: Journal, tasks: Future[None],
         tasks.result()
     except KeyboardInterrupt:
         session.interrupt()
-        raise RunError("interrupted twice: the calls in flight were abandoned; run again to go on") from None
+        raise RunError("interrupted twice; what was answered is kept, run again to go on") from None
 
 
 def _pause(tasks: Future[None]) -> None:
@@ -107,8 +108,19 @@ def _pause(tasks: Future[None]) -> None:
 
 
 def _progress(journal: Journal) -> Progress:
-    notes = journal.notes(PROGRESS_NOTES).values()
-    total = sum((Progress(**json.loads(note)) for note in notes), Progress())
-    stop = journal.notes(STOP_NOTE).get(STOP_NOTE)
-    reason = json.loads(stop)["reason"] if stop else total.stop
-    return replace(total, stop=reason)
+    """What the tasks said last. A note that cannot be read now is left out until the next look."""
+    total = Progress()
+    for note in _notes(journal, PROGRESS_NOTES):
+        with suppress(ValueError, TypeError):
+            total += Progress(**json.loads(note))
+    for note in _notes(journal, STOP_NOTE):
+        with suppress(ValueError, KeyError, TypeError):
+            return replace(total, stop=json.loads(note)["reason"])
+    return total
+
+
+def _notes(journal: Journal, prefix: str) -> list[str]:
+    try:
+        return list(journal.notes(prefix).values())
+    except (OSError, ValueError):
+        return []

@@ -45,6 +45,10 @@ if TYPE_CHECKING:
 
 MANIFEST_NOTE = "manifest"
 """Written by the driver before any task starts."""
+LONGEST_WAIT = 900.0
+"""Seconds a row waits for a quota; where more is asked for, the run stops and another may go on later."""
+REFUSALS = 5
+"""Once an endpoint has answered, so many refusals in a row are the endpoint's and not a row's."""
 STOP_NOTE = "stop"
 PROGRESS_NOTES = "progress-"
 
@@ -129,6 +133,7 @@ class _Task:
         self.closed = False
         self.stopping = asyncio.Event()
         self.stop_reason = ""
+        self.refused_in_a_row = 0
         self.counts: Counter[str] = Counter()
         self.errors: Counter[ErrorKind] = Counter()
 
@@ -204,8 +209,11 @@ class _Task:
             decision = decide(reply, attempts, self.recipe.retry, random.random())  # noqa: S311 (spreads retries, guards nothing)
             if not isinstance(decision, Again):
                 return Call(row.request_hash, reply, tuple(attempts), trace_id, started, attempt.ended_ns)
-            self.counts["retries"] += 1
             waited = decision.after_seconds
+            if waited > LONGEST_WAIT:
+                self._stop(f"the endpoint asks to come back in {waited / 60:,.0f} minutes")
+                return None
+            self.counts["retries"] += 1
             await self._pause(waited)
         return None
 
@@ -252,6 +260,8 @@ class _Task:
         counts["ok"] += reply.outcome is Outcome.OK
         counts["input_tokens"] += tokens[0]
         counts["output_tokens"] += tokens[1]
+        refused = reply.error is not None and stops_run(reply.error.kind)
+        self.refused_in_a_row = self.refused_in_a_row + 1 if refused else 0
         if reply.error is not None:
             self.errors[reply.error.kind] += 1
             self._stop_if_hopeless(reply.error)
@@ -264,7 +274,7 @@ class _Task:
 
     def _stop_if_hopeless(self, error: CallError) -> None:
         status = f" (HTTP {error.status})" if error.status else ""
-        if stops_run(error.kind):
+        if stops_run(error.kind) and (not self.counts["ok"] or self.refused_in_a_row >= REFUSALS):
             self._stop(f"{error.kind.value}{status}: {error.message}")
         elif all_alike(self.counts["ok"], self.errors) is not None:
             self._stop(f"every row so far failed alike, {error.kind.value}{status}: {error.message}")
@@ -305,12 +315,13 @@ class _Task:
         if self.unsaved < self.recipe.flush_rows:
             self.room.set()
         note = json.dumps(asdict(self.progress()))
-        await asyncio.to_thread(self.journal.write_note, f"{PROGRESS_NOTES}{self.name}", note)
+        with suppress(OSError):
+            await asyncio.to_thread(self.journal.write_note, f"{PROGRESS_NOTES}{self.name}", note)
 
     async def _look_for_stop(self) -> None:
-        notes = await asyncio.to_thread(self.journal.notes, STOP_NOTE)
-        if notes:
-            self._stop(json.loads(notes[STOP_NOTE])["reason"])
+        """A note that cannot be read now is read the next time: on a Volume a file may be seen half replaced."""
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            self._stop(json.loads((await asyncio.to_thread(self.journal.notes, STOP_NOTE))[STOP_NOTE])["reason"])
 
 
 def _unasked(row: _Row, kind: ErrorKind, message: str) -> Call:

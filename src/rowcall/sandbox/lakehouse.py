@@ -66,12 +66,14 @@ def open_lakehouse(folder: Path, catalogs: Sequence[str] = (), modules: Sequence
     environment = {**os.environ, **_settings(names)}
     server, ready = start_child(f"the {KIND}", "rowcall.sandbox.sail_server", modules, folder / "sail.log", environment)
     try:
+        from pyspark.errors import PySparkException
         from pyspark.sql import SparkSession
 
         spark = SparkSession.builder.remote(f"sc://127.0.0.1:{ready['port']}").create()
         lakehouse = Lakehouse(folder, server, spark)
         for statement in _registrations(lakehouse):
-            spark.sql(statement)
+            with suppress(PySparkException):  # a half made table is as good as none
+                spark.sql(statement)
     except BaseException:
         stop_child(server)
         raise

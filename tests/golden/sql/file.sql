@@ -15,7 +15,7 @@ FROM (
 SELECT r.*, f.name AS franchise
 FROM reviews r JOIN franchises f USING (id)
 )
-WHERE (franchise = 'Köln'
+WHERE true AND (franchise = 'Köln'
 )) AS p
   WHERE true
 )
@@ -83,7 +83,7 @@ FROM (
 SELECT r.*, f.name AS franchise
 FROM reviews r JOIN franchises f USING (id)
 )
-WHERE (franchise = 'Köln'
+WHERE true AND (franchise = 'Köln'
 )) AS p
   WHERE true
 )
@@ -200,7 +200,7 @@ FROM (
 SELECT r.*, f.name AS franchise
 FROM reviews r JOIN franchises f USING (id)
 )
-WHERE (franchise = 'Köln'
+WHERE true AND (franchise = 'Köln'
 )) AS p
   WHERE true
 )
@@ -217,8 +217,8 @@ GROUP BY rendered.request_hash;
 SELECT request_hash, request, keys FROM `main`.`bakehouse`.`review_triage__pending_20261123_060000_ab12`;
 
 -- name: merge_outputs
--- Publish staged answers. A better outcome replaces a worse one, an ok answer is only replaced by a newer ok answer;
--- publishing twice changes nothing.
+-- Publish staged answers. A better outcome (ok, then truncated, then the rest) replaces a worse one, an equal one only if it
+-- is newer; publishing twice changes nothing.
 MERGE INTO `main`.`bakehouse`.`review_triage` AS t
 USING (
   SELECT
@@ -240,7 +240,7 @@ USING (
       *,
       row_number() OVER (
         PARTITION BY key.`review_id`
-        ORDER BY CASE WHEN outcome = 'ok' THEN 0 ELSE 1 END, answered_at DESC, trace_id
+        ORDER BY CASE outcome WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END, answered_at DESC, trace_id
       ) AS pick
     FROM rowcall_staged_20261123_060000_ab12 LATERAL VIEW posexplode(keys) e AS place, key
   ) AS ranked
@@ -249,8 +249,8 @@ USING (
 ON t.`review_id` = s.`review_id`
 WHEN MATCHED
   AND (
-    (s.outcome = 'ok' AND t.outcome <> 'ok')
-    OR (s.answered_at > t.answered_at AND (s.outcome = 'ok' OR t.outcome <> 'ok'))
+    CASE s.outcome WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END < CASE t.outcome WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END
+    OR (CASE s.outcome WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END = CASE t.outcome WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END AND s.answered_at > t.answered_at)
   )
   THEN UPDATE SET *
 WHEN NOT MATCHED THEN INSERT *;

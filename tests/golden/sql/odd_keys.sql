@@ -11,7 +11,7 @@ FROM (
     named_struct('order id', p.`order id`, 'Tag`s', p.`Tag``s`, 'It\'s', p.`It's`, 'day.of', p.`day.of`) AS key,
     CASE WHEN (p.`address`.`geo`.`lat`) IS NULL AND p.`day.of` IS NULL AND p.`tags` IS NULL THEN CAST(NULL AS STRING) ELSE CONCAT('{"messages": [{"role": "user", "content": ', SUBSTR(TO_JSON(ARRAY(CONCAT(COALESCE(CAST(p.`address`.`geo`.`lat` AS STRING), ''), ' ', COALESCE(CAST(p.`day.of` AS STRING), ''), ' ', COALESCE(TO_JSON(p.`tags`), '')))), 2, CHAR_LENGTH(TO_JSON(ARRAY(CONCAT(COALESCE(CAST(p.`address`.`geo`.`lat` AS STRING), ''), ' ', COALESCE(CAST(p.`day.of` AS STRING), ''), ' ', COALESCE(TO_JSON(p.`tags`), ''))))) - 2), '}], "custom_inputs": {"order": ', COALESCE(CAST(p.`order id` AS STRING), 'null'), ', "label": ', SUBSTR(TO_JSON(ARRAY(CONCAT('no. ', COALESCE(CAST(p.`order id` AS STRING), '')))), 2, CHAR_LENGTH(TO_JSON(ARRAY(CONCAT('no. ', COALESCE(CAST(p.`order id` AS STRING), ''))))) - 2), '}}') END AS request
   FROM (SELECT * FROM `odd catalog`.`sche.ma`.`tab``le`
-WHERE true) AS p
+WHERE true AND true) AS p
   WHERE true
 )
 ),
@@ -74,7 +74,7 @@ FROM (
     named_struct('order id', p.`order id`, 'Tag`s', p.`Tag``s`, 'It\'s', p.`It's`, 'day.of', p.`day.of`) AS key,
     CASE WHEN (p.`address`.`geo`.`lat`) IS NULL AND p.`day.of` IS NULL AND p.`tags` IS NULL THEN CAST(NULL AS STRING) ELSE CONCAT('{"messages": [{"role": "user", "content": ', SUBSTR(TO_JSON(ARRAY(CONCAT(COALESCE(CAST(p.`address`.`geo`.`lat` AS STRING), ''), ' ', COALESCE(CAST(p.`day.of` AS STRING), ''), ' ', COALESCE(TO_JSON(p.`tags`), '')))), 2, CHAR_LENGTH(TO_JSON(ARRAY(CONCAT(COALESCE(CAST(p.`address`.`geo`.`lat` AS STRING), ''), ' ', COALESCE(CAST(p.`day.of` AS STRING), ''), ' ', COALESCE(TO_JSON(p.`tags`), ''))))) - 2), '}], "custom_inputs": {"order": ', COALESCE(CAST(p.`order id` AS STRING), 'null'), ', "label": ', SUBSTR(TO_JSON(ARRAY(CONCAT('no. ', COALESCE(CAST(p.`order id` AS STRING), '')))), 2, CHAR_LENGTH(TO_JSON(ARRAY(CONCAT('no. ', COALESCE(CAST(p.`order id` AS STRING), ''))))) - 2), '}}') END AS request
   FROM (SELECT * FROM `odd catalog`.`sche.ma`.`tab``le`
-WHERE true) AS p
+WHERE true AND true) AS p
   WHERE true
 )
 )
@@ -189,7 +189,7 @@ FROM (
     named_struct('order id', p.`order id`, 'Tag`s', p.`Tag``s`, 'It\'s', p.`It's`, 'day.of', p.`day.of`) AS key,
     CASE WHEN (p.`address`.`geo`.`lat`) IS NULL AND p.`day.of` IS NULL AND p.`tags` IS NULL THEN CAST(NULL AS STRING) ELSE CONCAT('{"messages": [{"role": "user", "content": ', SUBSTR(TO_JSON(ARRAY(CONCAT(COALESCE(CAST(p.`address`.`geo`.`lat` AS STRING), ''), ' ', COALESCE(CAST(p.`day.of` AS STRING), ''), ' ', COALESCE(TO_JSON(p.`tags`), '')))), 2, CHAR_LENGTH(TO_JSON(ARRAY(CONCAT(COALESCE(CAST(p.`address`.`geo`.`lat` AS STRING), ''), ' ', COALESCE(CAST(p.`day.of` AS STRING), ''), ' ', COALESCE(TO_JSON(p.`tags`), ''))))) - 2), '}], "custom_inputs": {"order": ', COALESCE(CAST(p.`order id` AS STRING), 'null'), ', "label": ', SUBSTR(TO_JSON(ARRAY(CONCAT('no. ', COALESCE(CAST(p.`order id` AS STRING), '')))), 2, CHAR_LENGTH(TO_JSON(ARRAY(CONCAT('no. ', COALESCE(CAST(p.`order id` AS STRING), ''))))) - 2), '}}') END AS request
   FROM (SELECT * FROM `odd catalog`.`sche.ma`.`tab``le`
-WHERE true) AS p
+WHERE true AND true) AS p
   WHERE true
 )
   )
@@ -205,8 +205,8 @@ GROUP BY rendered.request_hash;
 SELECT request_hash, request, keys FROM `odd catalog`.`sche.ma`.`answers; DROP TABLE x__pending_20261123_060000_ab12`;
 
 -- name: merge_outputs
--- Publish staged answers. A better outcome replaces a worse one, an ok answer is only replaced by a newer ok answer;
--- publishing twice changes nothing.
+-- Publish staged answers. A better outcome (ok, then truncated, then the rest) replaces a worse one, an equal one only if it
+-- is newer; publishing twice changes nothing.
 MERGE INTO `odd catalog`.`sche.ma`.`answers; DROP TABLE x` AS t
 USING (
   SELECT
@@ -231,7 +231,7 @@ USING (
       *,
       row_number() OVER (
         PARTITION BY key.`order id`, key.`Tag``s`, key.`It's`, key.`day.of`
-        ORDER BY CASE WHEN outcome = 'ok' THEN 0 ELSE 1 END, answered_at DESC, trace_id
+        ORDER BY CASE outcome WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END, answered_at DESC, trace_id
       ) AS pick
     FROM rowcall_staged_20261123_060000_ab12 LATERAL VIEW posexplode(keys) e AS place, key
   ) AS ranked
@@ -240,8 +240,8 @@ USING (
 ON t.`order id` = s.`order id` AND t.`Tag``s` = s.`Tag``s` AND t.`It's` = s.`It's` AND t.`day.of` = s.`day.of`
 WHEN MATCHED
   AND (
-    (s.outcome = 'ok' AND t.outcome <> 'ok')
-    OR (s.answered_at > t.answered_at AND (s.outcome = 'ok' OR t.outcome <> 'ok'))
+    CASE s.outcome WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END < CASE t.outcome WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END
+    OR (CASE s.outcome WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END = CASE t.outcome WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END AND s.answered_at > t.answered_at)
   )
   THEN UPDATE SET *
 WHEN NOT MATCHED THEN INSERT *;

@@ -11,7 +11,7 @@ FROM (
     named_struct('review_id', p.`review_id`) AS key,
     '{"messages": [{"role": "user", "content": "Say hello"}]}' AS request
   FROM (SELECT * FROM `main`.`bakehouse`.`reviews`
-WHERE true) AS p
+WHERE true AND true) AS p
   WHERE true
 )
 ),
@@ -74,7 +74,7 @@ FROM (
     named_struct('review_id', p.`review_id`) AS key,
     '{"messages": [{"role": "user", "content": "Say hello"}]}' AS request
   FROM (SELECT * FROM `main`.`bakehouse`.`reviews`
-WHERE true) AS p
+WHERE true AND true) AS p
   WHERE true
 )
 )
@@ -186,7 +186,7 @@ FROM (
     named_struct('review_id', p.`review_id`) AS key,
     '{"messages": [{"role": "user", "content": "Say hello"}]}' AS request
   FROM (SELECT * FROM `main`.`bakehouse`.`reviews`
-WHERE true) AS p
+WHERE true AND true) AS p
   WHERE true
 )
   )
@@ -202,8 +202,8 @@ GROUP BY rendered.request_hash;
 SELECT request_hash, request, keys FROM `main`.`bakehouse`.`review_triage__pending_20261123_060000_ab12`;
 
 -- name: merge_outputs
--- Publish staged answers. A better outcome replaces a worse one, an ok answer is only replaced by a newer ok answer;
--- publishing twice changes nothing.
+-- Publish staged answers. A better outcome (ok, then truncated, then the rest) replaces a worse one, an equal one only if it
+-- is newer; publishing twice changes nothing.
 MERGE INTO `main`.`bakehouse`.`review_triage` AS t
 USING (
   SELECT
@@ -225,7 +225,7 @@ USING (
       *,
       row_number() OVER (
         PARTITION BY key.`review_id`
-        ORDER BY CASE WHEN outcome = 'ok' THEN 0 ELSE 1 END, answered_at DESC, trace_id
+        ORDER BY CASE outcome WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END, answered_at DESC, trace_id
       ) AS pick
     FROM rowcall_staged_20261123_060000_ab12 LATERAL VIEW posexplode(keys) e AS place, key
   ) AS ranked
@@ -234,8 +234,8 @@ USING (
 ON t.`review_id` = s.`review_id`
 WHEN MATCHED
   AND (
-    (s.outcome = 'ok' AND t.outcome <> 'ok')
-    OR (s.answered_at > t.answered_at AND (s.outcome = 'ok' OR t.outcome <> 'ok'))
+    CASE s.outcome WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END < CASE t.outcome WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END
+    OR (CASE s.outcome WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END = CASE t.outcome WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END AND s.answered_at > t.answered_at)
   )
   THEN UPDATE SET *
 WHEN NOT MATCHED THEN INSERT *;

@@ -211,11 +211,12 @@ class TestSource:
 
     def test_a_comment_in_a_condition_ends_with_it(self) -> None:
         parsed = self.source({"table": "a.b", "where": "x > 1 -- and more"})
-        assert parsed.args["where"].this.unnest().sql("databricks", comments=False) == "x > 1"
+        assert parsed.args["where"].this.expression.unnest().sql("databricks", comments=False) == "x > 1"
 
     def test_an_or_in_a_condition_stays_inside(self) -> None:
         parsed = self.source({"table": "a.b", "where": "x OR y"})
-        assert isinstance(parsed.args["where"].this, exp.Paren)
+        assert isinstance(parsed.args["where"].this, exp.And)
+        assert isinstance(parsed.args["where"].this.expression, exp.Paren)
 
     @pytest.mark.parametrize(
         "query", ["SELECT 1 AS id", "SELECT 1 AS id;", "\nSELECT 1 AS id -- why\n", "SELECT 1 AS id ; \n"]

@@ -18,7 +18,7 @@ from rowcall.core.limits import ALIKE_ROWS, Budget
 from rowcall.core.records import ErrorKind, HttpFailure, HttpReply, HttpRequest
 from rowcall.core.retry import RetryPolicy
 from rowcall.core.spans import SpanContext
-from rowcall.engines.worker import MANIFEST_NOTE, STOP_NOTE, Recipe, run_task
+from rowcall.engines.worker import MANIFEST_NOTE, REFUSALS, STOP_NOTE, Recipe, run_task
 from rowcall.testing import FakeEndpoint, MemoryJournal, error_reply, responses_reply
 
 
@@ -203,7 +203,7 @@ def test_a_request_to_stop_is_seen_and_what_is_in_flight_is_kept():
 
 def test_a_stop_ends_a_long_wait_and_leaves_the_row_for_the_next_run():
     journal = MemoryJournal()
-    endpoint = FakeEndpoint(lambda _: error_reply(429, headers={"retry-after": "3600"}))
+    endpoint = FakeEndpoint(lambda _: error_reply(429, headers={"retry-after": "600"}))
     timer = threading.Timer(0.2, lambda: journal.write_note(STOP_NOTE, json.dumps({"reason": "enough"})))
     timer.start()
     report = ask(recipe(endpoint, journal), rows(["a"]))
@@ -289,15 +289,40 @@ def test_answers_that_could_not_be_kept_are_never_passed_over():
         ask(recipe(endpoint, journal, share=1, flush_rows=10), rows([f"row {n}" for n in range(15)]))
 
 
-def test_a_journal_that_cannot_be_read_ends_the_task():
+def test_a_note_that_cannot_be_read_costs_no_answer():
     class Unreadable(MemoryJournal):
         def notes(self, prefix: str) -> dict[str, str]:
             if prefix == STOP_NOTE:
                 raise OSError(5, "Input/output error")
             return MemoryJournal.notes(self, prefix)
 
-    with pytest.raises(RunError, match="Input/output error"):
-        ask(recipe(FakeEndpoint(), Unreadable()), rows(["a"]))
+    torn, unreadable = MemoryJournal(), Unreadable()
+    torn.write_note(STOP_NOTE, "")
+    for journal in (torn, unreadable):
+        assert ask(recipe(FakeEndpoint(), journal), rows(["a"]))["ok"] == 1
+
+
+def test_one_refused_row_does_not_stop_a_run_that_has_answers():
+    def answer(body: dict[str, Any]) -> str | HttpReply:
+        return error_reply(403, "PERMISSION_DENIED", "not that one") if "row 7." in str(body) else "fine"
+
+    report = ask(recipe(FakeEndpoint(answer), MemoryJournal(), share=1), rows([f"row {n}." for n in range(30)]))
+    assert (report["asked"], report["failed"], report["stop"]) == (30, 1, "")
+
+
+def test_a_permission_that_is_withdrawn_stops_a_run_that_has_answers():
+    def answer(body: dict[str, Any]) -> str | HttpReply:
+        return "fine" if "row 0." in str(body) else error_reply(403, "PERMISSION_DENIED", "gone")
+
+    report = ask(recipe(FakeEndpoint(answer), MemoryJournal(), share=1), rows([f"row {n}." for n in range(30)]))
+    assert (report["asked"], report["stop"]) == (1 + REFUSALS, "permission_denied (HTTP 403): gone")
+
+
+def test_a_wait_of_hours_stops_the_run():
+    endpoint = FakeEndpoint(lambda _: error_reply(429, headers={"retry-after": "7200"}))
+    report = ask(recipe(endpoint, MemoryJournal()), rows(["a"]))
+    assert report["stop"].startswith("the endpoint asks to come back in 12")
+    assert report["asked"] == 0
 
 
 def test_rows_that_cannot_be_read_end_the_task_and_keep_what_was_answered():
@@ -321,7 +346,7 @@ def test_a_task_that_does_not_see_the_journal_asks_nothing():
 
 
 def test_a_long_wait_ends_at_the_deadline():
-    endpoint = FakeEndpoint(lambda _: error_reply(429, headers={"retry-after": "3600"}))
+    endpoint = FakeEndpoint(lambda _: error_reply(429, headers={"retry-after": "600"}))
     deadline = time.time_ns() + 200_000_000
     assert (
         ask(recipe(endpoint, MemoryJournal(), deadline_ns=deadline), rows(["a"]))["stop"]
