@@ -221,6 +221,7 @@ def failures(
         console.print_rows(_console(), found, (*keys, "outcome", "error", "attempts"))
     else:
         typer.echo(f"No row of run {run_id} is without an ok answer.")
+        typer.echo("A row that failed but had an answer from an earlier run keeps it; such failures are in the traces.")
 
 
 @app.command()

@@ -68,11 +68,14 @@ def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
         time.sleep(0.02)
 
 
-def test_ctrl_c_keeps_every_answer_and_says_how_to_go_on(tmp_path: Path, sandbox: SandboxProcess):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_keeps_every_answer_and_says_how_to_go_on(
+    tmp_path: Path, sandbox: SandboxProcess, number: signal.Signals
+):
     command = Command(tmp_path, sandbox)
     process = command.start()
     wait_until(lambda: command.answered() > ROWS // 2)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "Traceback" not in errors
