@@ -192,12 +192,10 @@ class UrlEndpoint(_Endpoint):
 
 
 def _endpoint_kind(value: object) -> str | None:
-    if isinstance(value, BaseModel):
-        return {AppEndpoint: "app", ServingEndpoint: "serving", UrlEndpoint: "url"}.get(type(value))  # type: ignore[call-overload]
-    if isinstance(value, dict):
-        kinds = [kind for kind in ("app", "serving", "url") if kind in value]
-        return kinds[0] if len(kinds) == 1 else None
-    return None
+    """The one key of app, serving and url that a mapping has, or that a made endpoint has as a field."""
+    keys = type(value).model_fields if isinstance(value, BaseModel) else value if isinstance(value, dict) else ()
+    kinds = [kind for kind in ("app", "serving", "url") if kind in keys]
+    return kinds[0] if len(kinds) == 1 else None
 
 
 Endpoint = Annotated[
