@@ -49,7 +49,8 @@ def recipe_of(plan: RunPlan, connect: Connect, open_journal: OpenJournal, starte
 def execute(plan: RunPlan, session: SqlSession, journal: Journal, recipe: Recipe, meanwhile: Meanwhile) -> Progress:
     """Ask every pending row; returns when all are asked or the run stopped.
 
-    Ctrl-C once asks the tasks to stop and waits for the calls in flight, whose answers are kept; twice abandons them.
+    Ctrl-C asks the tasks to stop and waits for the calls in flight, whose answers are kept. A second one makes the run a
+    failed one, but still waits for the tasks that cannot be interrupted.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="rowcall-tasks") as background:
         tasks = background.submit(_run_tasks, plan, session, recipe)
