@@ -120,8 +120,8 @@ class Renderer:
         columns = {column.name: column for column in self.session.columns(source)}
         made = render_request(request, tuple(columns.values()))
         statement = sql.rendered(sql_texts(), source, [columns[key] for key in keys], made, fingerprint)
-        found = [Rendered(row["key"], row["request"], row["request_hash"]) for row in self.session.query(statement)]  # type: ignore[arg-type]
-        return sorted(found, key=lambda row: row.key["k"]) if "k" in keys else found  # type: ignore[arg-type, return-value]
+        found = [Rendered(row["key"], row["request"], row["request_hash"]) for row in self.session.query(statement)]
+        return sorted(found, key=lambda row: row.key["k"]) if "k" in keys else found
 
 
 @pytest.fixture

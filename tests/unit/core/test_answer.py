@@ -19,7 +19,7 @@ def schema(**fields: object) -> AnswerSchema:
 
 def problems(fields: dict[object, object]) -> dict[str, str]:
     with pytest.raises(AnswerSchemaError) as caught:
-        parse_answer_schema(fields)  # type: ignore[arg-type]
+        parse_answer_schema(fields)
     return dict(caught.value.problems)
 
 
@@ -94,7 +94,7 @@ def test_the_json_schema() -> None:
 def test_a_map_is_open_wherever_it_is() -> None:
     nested = schema(a={"b": "array<map<string, double>>"})
     assert not nested.strict
-    items = nested.json_schema["properties"]["a"]["properties"]["b"]["items"]  # type: ignore[index]
+    items = nested.json_schema["properties"]["a"]["properties"]["b"]["items"]
     assert items == {"type": "object", "additionalProperties": {"type": "number"}}
 
 

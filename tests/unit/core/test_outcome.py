@@ -256,7 +256,7 @@ def test_a_structured_answer_that_does_not_fit_keeps_its_text() -> None:
 
 
 def test_only_an_ok_answer_is_held_against_the_schema() -> None:
-    truncated = {**answered('{"sco'), "status": "incomplete"}  # type: ignore[dict-item]
+    truncated = {**answered('{"sco'), "status": "incomplete"}
     assert read(200, truncated, SCORED).outcome is Outcome.TRUNCATED
     assert read(200, {"output": []}, SCORED).outcome is Outcome.EMPTY
 

@@ -46,7 +46,7 @@ def call(reply: Reply | None = None, attempts: tuple[Attempt, ...] | None = None
 def spans_of(trace: object, content: str = "full") -> list[Span]:
     """The agent's spans of a trace, given as data or as text."""
     text = trace if isinstance(trace, str) else json.dumps(trace)
-    context = replace(CONTEXT, content=content)  # type: ignore[arg-type]
+    context = replace(CONTEXT, content=content)
     return call_spans(call(Reply(Outcome.OK, "fine", trace=text)), "request", context)[2:]
 
 
@@ -272,7 +272,7 @@ class TestContent:
     )
 
     def all_spans(self, content: str, request: str = "SECRET request", answer: str = "SECRET answer") -> list[Span]:
-        context = replace(CONTEXT, content=content)  # type: ignore[arg-type]
+        context = replace(CONTEXT, content=content)
         reply = Reply(Outcome.OK, answer, trace=json.dumps(trace_of(self.SPOKEN)))
         return call_spans(call(reply), request, context)
 
@@ -338,7 +338,7 @@ def assert_whole(spans: list[Span]) -> None:
 @settings(deadline=None)
 @given(TRACES.map(json.dumps), st.sampled_from(["full", "preview", "none"]))
 def test_whatever_the_trace_the_spans_can_be_stored(trace: str, content: str) -> None:
-    context = replace(CONTEXT, content=content)  # type: ignore[arg-type]
+    context = replace(CONTEXT, content=content)
     assert_whole(call_spans(call(Reply(Outcome.OK, "fine", trace=trace)), "request", context))
 
 

@@ -85,7 +85,7 @@ def test_it_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
 
 def test_what_it_said_is_in_the_error_when_it_does_not_start(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="invalid float value: 'soon'"):
-        start_sandbox(tmp_path, token_ttl="soon")  # type: ignore[arg-type]  # what makes the child fail
+        start_sandbox(tmp_path, token_ttl="soon")  # what makes the child fail
 
 
 def test_it_listens_on_loopback_only() -> None:

@@ -80,7 +80,7 @@ def test_empty_optional_parts_are_left_out() -> None:
 
 def test_an_open_map_cannot_be_enforced_strictly() -> None:
     body = build_body(ASK, Wire("responses", None, answer=parse_answer_schema({"m": "map<string,int>"})))
-    assert body["text"]["format"]["strict"] is False  # type: ignore[index]
+    assert body["text"]["format"]["strict"] is False
 
 
 def test_a_wire_travels_to_executors() -> None:
