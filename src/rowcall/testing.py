@@ -146,6 +146,8 @@ class FakeSqlSession:
     statements: list[str] = field(default_factory=list[str])
     kind: str = "fake session"
     executors: bool = False
+    ai_query: bool = False
+    statement_ids: Sequence[str] = ()
 
     def execute(self, statement: str) -> None:
         self.statements.append(statement)

@@ -45,10 +45,11 @@ class TableFolders(Protocol):
 class SparkSqlSession:
     """Runs statements on a SparkSession. `folders` is given for the embedded lakehouse."""
 
-    def __init__(self, spark: Any, kind: str, folders: TableFolders | None = None) -> None:
+    def __init__(self, spark: Any, kind: str, folders: TableFolders | None = None, *, ai_query: bool = False) -> None:
         self._spark = spark
         self._kind = kind
         self._folders = folders
+        self._ai_query = ai_query
 
     @property
     def kind(self) -> str:
@@ -57,6 +58,14 @@ class SparkSqlSession:
     @property
     def executors(self) -> bool:
         return True
+
+    @property
+    def ai_query(self) -> bool:
+        return self._ai_query
+
+    @property
+    def statement_ids(self) -> Sequence[str]:
+        return ()
 
     def execute(self, statement: str) -> None:
         with _mapped(statement):

@@ -30,9 +30,9 @@ Connect = Callable[[], AbstractAsyncContextManager[EndpointClient]]
 
 
 class SqlSession(Protocol):
-    """Runs SQL on the tables: a SparkSession (Databricks, Apache Spark, Sail) or, later, a SQL warehouse.
+    """Runs SQL on the tables: a SparkSession (Databricks, Apache Spark, Sail) or a SQL warehouse.
 
-    Every method raises `SqlError` for what the SQL side refuses.
+    Every method raises `SqlError` for what the SQL side refuses. Temporary views last as long as the thread that made them.
     """
 
     @property
@@ -43,6 +43,16 @@ class SqlSession(Protocol):
     @property
     def executors(self) -> bool:
         """Whether `fan_out` can run Python next to the data."""
+        ...
+
+    @property
+    def ai_query(self) -> bool:
+        """Whether its SQL may know the function `ai_query`; a probe tells for sure."""
+        ...
+
+    @property
+    def statement_ids(self) -> Sequence[str]:
+        """Ids of the statements sent so far, as the workspace's query history knows them; none where it keeps no history."""
         ...
 
     def execute(self, statement: str) -> None:
@@ -81,7 +91,7 @@ class SqlSession(Protocol):
         ...
 
     def interrupt(self) -> None:
-        """Stop what `fan_out` runs, from another thread."""
+        """Stop what `fan_out` or `execute` runs, from another thread."""
         ...
 
 
