@@ -4,12 +4,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
+from rowcall.adapters.auth import WorkspaceLogin
 from rowcall.adapters.spark import SparkSqlSession
+from rowcall.adapters.warehouse import WarehouseSqlSession
 from rowcall.core.ports import SqlSession
 from rowcall.sandbox import lakehouse
+from rowcall.sandbox.lakehouse_sql import LakehouseSql
 from rowcall.sandbox.process import SandboxProcess, start_sandbox
 from support import Bench
+
+settings.register_profile("rowcall", deadline=None)
+settings.load_profile("rowcall")
 
 
 @pytest.fixture(scope="session")
@@ -21,9 +28,9 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[lakehouse.Lakeho
 
 
 @pytest.fixture(scope="session")
-def session(house: lakehouse.Lakehouse) -> SqlSession:
-    """A `SqlSession` on the lakehouse."""
-    opened = SparkSqlSession(house.spark, lakehouse.KIND, house)
+def session(house: lakehouse.Lakehouse, sandbox: SandboxProcess) -> SqlSession:
+    """A `SqlSession` on the lakehouse, whose `ai_query` asks the sandbox."""
+    opened = SparkSqlSession(LakehouseSql(house, sandbox.serving()), lakehouse.KIND, house, ai_query=True)
     opened.create_schema("`main`.`test`")
     opened.create_schema("`main`.`rowcall`")
     return opened
@@ -34,6 +41,27 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess
     """A sandbox workspace in a process of its own. Tests that look at its figures reset them first."""
     with start_sandbox(tmp_path_factory.mktemp("sandbox")) as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def warehouse(sandbox: SandboxProcess) -> Iterator[WarehouseSqlSession]:
+    """A `SqlSession` on the sandbox's SQL warehouse, which has a lakehouse of its own."""
+    login = WorkspaceLogin(sandbox.profile, sandbox.config_file)
+    opened = WarehouseSqlSession(login, "sandbox", tags={"suite": "rowcall"})
+    opened.create_schema("`main`.`test`")
+    opened.create_schema("`main`.`rowcall`")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def warehouse_bench(warehouse: WarehouseSqlSession, sandbox: SandboxProcess, tmp_path: Path) -> Bench:
+    """Where to run jobs on the SQL warehouse, with nothing but SQL and the Files API."""
+    home = Path(sandbox.config_file).parent
+    volume = home / "volumes" / "main" / "test" / "files"
+    made = Bench(warehouse, sandbox, tmp_path, home / "lakehouse", volume=volume)
+    made.reset()
+    return made
 
 
 @pytest.fixture

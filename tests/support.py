@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from rowcall import api
 from rowcall.adapters.auth import WorkspaceLogin
 from rowcall.adapters.journal import FolderJournals
+from rowcall.adapters.volume_journal import VolumeJournals
 from rowcall.adapters.workspace import DatabricksWorkspace
 from rowcall.core.definition import JobDefinition
 from rowcall.core.ports import Row, SqlSession
@@ -20,6 +21,8 @@ from rowcall.core.report import RunRow
 from rowcall.sandbox.process import SandboxProcess
 from rowcall.testing import RecordingReporter
 from rowcall.wiring import Surroundings
+
+VOLUME = "/Volumes/main/test/files"
 
 
 def make_job(name: str, **changes: Any) -> JobDefinition:
@@ -37,13 +40,16 @@ def make_job(name: str, **changes: Any) -> JobDefinition:
     return JobDefinition.model_validate({**made, **changes})
 
 
-def fill(session: SqlSession, folder: Path, name: str, rows: Sequence[Mapping[str, object]] | pa.Table) -> None:
-    """Make or replace the table `main.test.<name>`."""
+def fill(
+    session: SqlSession, folder: Path, name: str, rows: Sequence[Mapping[str, object]] | pa.Table, seen: str = ""
+) -> None:
+    """Make or replace the table `main.test.<name>` from a file in `folder`, which the session sees as `seen`."""
     table = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist([dict(row) for row in rows])
     path = folder / f"{name}.parquet"
+    folder.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, path)
     session.drop_table(f"`main`.`test`.`{name}`")
-    session.view_of_files(f"fill_{name}", [str(path)])
+    session.view_of_files(f"fill_{name}", [f"{seen or folder}/{path.name}"])
     session.execute(f"CREATE TABLE main.test.{name} USING DELTA AS SELECT * FROM fill_{name}")
 
 
@@ -53,17 +59,19 @@ def texts(count: int, start: int = 0) -> list[dict[str, object]]:
 
 @dataclass(slots=True)
 class Bench:
-    """A session, a sandbox and a journal folder to run jobs in."""
+    """A session, a sandbox and a journal folder to run jobs in. `volume` is the folder of a volume, where the session is a SQL
+    warehouse and sees no other files."""
 
     session: SqlSession
     sandbox: SandboxProcess
     folder: Path
     tables: Path
     login: WorkspaceLogin | None = None
+    volume: Path | None = None
 
     def surroundings(self) -> Surroundings:
         login = self.login or WorkspaceLogin(self.sandbox.profile, self.sandbox.config_file)
-        journals = FolderJournals(self.folder / "journal")
+        journals = VolumeJournals(login, self.journal) if self.volume else FolderJournals(Path(self.journal))
         return Surroundings(self.session, False, DatabricksWorkspace(login), login, journals)
 
     def run(self, job: JobDefinition, *, only_new: bool = False, reporter: RecordingReporter | None = None) -> RunRow:
@@ -71,8 +79,12 @@ class Bench:
             api.load_job(job), self.surroundings(), only_new=only_new, reporter=reporter or RecordingReporter()
         )
 
+    @property
+    def journal(self) -> str:
+        return f"{VOLUME}/journal-{self.folder.name}" if self.volume else str(self.folder / "journal")
+
     def fill(self, name: str, rows: Sequence[Mapping[str, object]] | pa.Table) -> None:
-        fill(self.session, self.folder, name, rows)
+        fill(self.session, self.volume or self.folder, name, rows, seen=VOLUME if self.volume else "")
 
     def outputs(self, job: JobDefinition) -> list[Row]:
         return self.session.query(f"SELECT * FROM {job.outputs.table} ORDER BY id")

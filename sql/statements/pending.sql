@@ -4,9 +4,9 @@ AS
 SELECT
   rendered.request_hash,
   min(rendered.request) AS request,
-  collect_list(rendered.key) AS keys
+  collect_list(rendered.key) AS keys$files_once
 FROM (
-  SELECT request_hash, key, min(request) AS request
+  SELECT request_hash, key, min(request) AS request$files_once
   FROM (
     $rendered
   )

@@ -2,11 +2,11 @@
 SELECT
   key,
   request,
-  sha2(concat($fingerprint, coalesce(request, '')), 256) AS request_hash
+  sha2(concat($fingerprint, coalesce(request, '')$files_hash), 256) AS request_hash$files_out
 FROM (
   SELECT
     $key AS key,
-    $request AS request
+    $request AS request$files_in
   FROM ($source) AS p
   WHERE $wanted
 )

@@ -9,7 +9,7 @@ CREATE TABLE IF NOT EXISTS $runs (
   outputs_table STRING,
   traces_table STRING,
   definition_hash STRING COMMENT 'Stands for the job definition as it was',
-  concurrency INT COMMENT 'Most calls in flight at once',
+  concurrency INT COMMENT 'Most calls in flight at once; NULL where ai_query asked',
   tasks INT COMMENT 'Tasks that shared them',
   source_rows BIGINT COMMENT 'Rows of the prompt table',
   duplicate_rows BIGINT COMMENT 'Rows that share the request of another',
@@ -27,6 +27,7 @@ CREATE TABLE IF NOT EXISTS $runs (
   started_at TIMESTAMP,
   ended_at TIMESTAMP,
   rowcall_version STRING,
+  statement_ids ARRAY<STRING> COMMENT 'Its statements in the query history of the SQL warehouse, in order',
   context MAP<STRING, STRING> COMMENT 'Where it ran: host, git commit, Databricks job and run ids'
 ) USING DELTA
 COMMENT 'Every run of every rowcall job'

@@ -12,10 +12,26 @@ from typing import Any
 from rowcall import __version__, runner
 from rowcall.adapters.packaged import sql_texts
 from rowcall.core import sql
-from rowcall.core.definition import AppEndpoint, JobDefinition, ServingEndpoint
+from rowcall.core.ai_query.form import FormError, Wanted, forms
+from rowcall.core.ai_query.probing import Probes, probe_forms
+from rowcall.core.answer import parse_answer_schema
+from rowcall.core.definition import AppEndpoint, JobDefinition, ResponsesEngine, ServingEndpoint
+from rowcall.core.engine_choice import obstacle, worth_probing
 from rowcall.core.errors import DefinitionError, Problem, RunError, SqlError
 from rowcall.core.job_file.reader import locate, parse_job
-from rowcall.core.plan import Bound, EndpointFacts, Facts, RunOptions, RunPlan, bind, make_plan, misfits, tables_beside
+from rowcall.core.misfits import misfits
+from rowcall.core.plan import (
+    Bound,
+    EndpointFacts,
+    Facts,
+    RunOptions,
+    RunPlan,
+    api_of,
+    bind,
+    make_plan,
+    situation_of,
+    tables_beside,
+)
 from rowcall.core.ports import Reporter, Row, SqlSession
 from rowcall.core.records import Column, Progress, RowCounts
 from rowcall.core.report import RunRow
@@ -87,17 +103,21 @@ def run(
     what goes wrong later is in the row's `status` and `message`.
     """
     loaded = load_job(job, variables)
-    asked = options or Options()
-    with surroundings(loaded.definition, replace(asked, spark=spark) if spark is not None else asked) as here:
-        return run_here(loaded, here, only_new=only_new, reporter=reporter or Quiet())
+    asked, given = options or Options(), _run_options(only_new=only_new)
+    where = replace(asked, spark=spark) if spark is not None else asked
+    with surroundings(loaded.definition, where, given.run_id) as here:
+        return _run(loaded, here, given, reporter or Quiet())
 
 
 def run_here(loaded: LoadedJob, here: Surroundings, *, only_new: bool = False, reporter: Reporter) -> RunRow:
     """`run` in surroundings that are open already."""
+    return _run(loaded, here, _run_options(only_new=only_new), reporter)
+
+
+def _run(loaded: LoadedJob, here: Surroundings, given: RunOptions, reporter: Reporter) -> RunRow:
     if here.journal_volume:
         here.session.create_schema(".".join(sql.identifier(part) for part in here.journal_volume[:2]))
         here.session.execute(sql.create_volume(sql_texts(), here.journal_volume))
-    given = _run_options(only_new=only_new)
     with announced(loaded.definition.job, given.run_id, here.journals):
         recover(loaded.definition.job, here.session, here.journals, reporter)
         made = make_here(loaded, here, given)
@@ -182,7 +202,7 @@ def _facts(loaded: LoadedJob, here: Surroundings) -> Facts:
     if problems or endpoint is None:
         raise DefinitionError([*problems, *(misfits(definition, columns) if columns else ())])
     traces, runs_table = tables_beside(definition)
-    return Facts(
+    facts = Facts(
         traces=_existing(here.session, traces),
         runs=_existing(here.session, runs_table),
         workspace=here.context.get("workspace", ""),
@@ -193,7 +213,31 @@ def _facts(loaded: LoadedJob, here: Surroundings) -> Facts:
         executors=here.session.executors,
         parallel=here.parallel,
         query=query,
+        knows_ai_query=here.session.ai_query,
     )
+    return replace(facts, probes=_probes(definition, facts, here.session))
+
+
+def _probes(definition: JobDefinition, facts: Facts, session: SqlSession) -> Probes:
+    """What the session makes of `ai_query` for this job. Raises `DefinitionError` where no form of the call can carry it."""
+    if not worth_probing(situation_of(definition, facts, rows=None)) or misfits(definition, facts.columns):
+        return Probes()
+    engine, endpoint = definition.engine, definition.endpoint
+    if isinstance(engine, ResponsesEngine) or not isinstance(endpoint, ServingEndpoint):
+        return Probes()
+    answer = parse_answer_schema(definition.answer.fields) if definition.answer != "text" else None
+    wanted = Wanted(definition.request, facts.columns, answer, engine.request_form, engine.response_format)
+    try:
+        tried = forms(wanted, facts.endpoint.task)
+    except FormError as refusal:
+        if (
+            definition.engine.kind == "auto"
+            and obstacle(situation_of(definition, facts, rows=None), "responses") is None
+        ):
+            return Probes(refusal=str(refusal))
+        raise DefinitionError([Problem("", refusal.key, refusal.message, hint=refusal.hint)]) from refusal
+    files = definition.request.files is not None
+    return probe_forms(tried, endpoint.serving, sql_texts(), session.columns, files=files)
 
 
 def _query(loaded: LoadedJob) -> str | None:
@@ -260,7 +304,8 @@ def _endpoint_facts(definition: JobDefinition, here: Surroundings) -> EndpointFa
                 "endpoint.serving",
                 f"there is no serving endpoint {endpoint.serving!r} in {here.workspace.host}",
             )
-        return EndpointFacts(f"{here.workspace.host}/serving-endpoints/responses", here.workspace.host, task)
+        path = "chat/completions" if api_of(endpoint, task) == "chat" else "responses"
+        return EndpointFacts(f"{here.workspace.host}/serving-endpoints/{path}", here.workspace.host, task)
     url = endpoint.url.rstrip("/")
     return EndpointFacts(f"{url}/responses", url)
 

@@ -46,6 +46,10 @@ Profile = Annotated[str | None, typer.Option(help="A profile of ~/.databrickscfg
 UseSandbox = Annotated[
     bool, typer.Option("--sandbox", help="Ask the agents of the local sandbox, whatever is configured.")
 ]
+Warehouse = Annotated[
+    str | None,
+    typer.Option(help="Run the SQL on this SQL warehouse (its id) instead of a Spark; `sandbox` in the sandbox."),
+]
 Upstream = Annotated[str | None, typer.Option(help="An OpenAI-compatible URL behind the sandbox's agent `upstream`.")]
 Home = Annotated[Path, typer.Option(help="Folder of the embedded lakehouse, the sandbox and the journals.")]
 OnlyNew = Annotated[bool, typer.Option("--only-new", help="Keep ok answers to earlier versions of a request.")]
@@ -70,6 +74,7 @@ def run(
     as_json: Json = False,
     profile: Profile = None,
     sandbox: UseSandbox = False,
+    warehouse: Warehouse = None,
     upstream: Upstream = None,
     home: Home = HOME,
 ) -> None:
@@ -79,7 +84,8 @@ def run(
     out = _console(stderr=as_json)
     with _errors(), console.LiveReporter(out) as reporter:
         loaded = _load(job, var)
-        row = api.run(loaded, only_new=only_new, options=_options(home, profile, sandbox, upstream), reporter=reporter)
+        options = _options(home, profile, sandbox, warehouse, upstream)
+        row = api.run(loaded, only_new=only_new, options=options, reporter=reporter)
     console.print_summary(out, row, str(job))
     if as_json:
         _print_json(row.as_json())
@@ -95,17 +101,43 @@ def plan(
     as_json: Json = False,
     profile: Profile = None,
     sandbox: UseSandbox = False,
+    warehouse: Warehouse = None,
     home: Home = HOME,
 ) -> None:
     """Show what a run would do, and why; writes nothing."""
     from rowcall import api, console
 
     with _errors():
-        made, preview = api.plan(_load(job, var), only_new=only_new, options=_options(home, profile, sandbox))
+        options = _options(home, profile, sandbox, warehouse)
+        made, preview = api.plan(_load(job, var), only_new=only_new, options=options)
     if as_json:
         _print_json(console.plan_json(made, preview))
     else:
         console.print_plan(_console(), made, preview, statements=sql)
+
+
+@app.command("sql")
+def print_sql(
+    job: JobFile,
+    var: Variables = None,
+    only_new: OnlyNew = False,
+    as_json: Json = False,
+    profile: Profile = None,
+    sandbox: UseSandbox = False,
+    warehouse: Warehouse = None,
+    home: Home = HOME,
+) -> None:
+    """Print the statements that a run would send, as a script; writes nothing."""
+    from rowcall import api, console
+    from rowcall.core.listing import statements_of
+
+    with _errors():
+        options = _options(home, profile, sandbox, warehouse)
+        made, _ = api.plan(_load(job, var), only_new=only_new, options=options)
+    if as_json:
+        _print_json([{"name": name, "sql": text} for name, text in statements_of(made)])
+    else:
+        typer.echo(console.clean(console.script(statements_of(made))))
 
 
 @app.command()
@@ -116,13 +148,15 @@ def preview(
     as_json: Json = False,
     profile: Profile = None,
     sandbox: UseSandbox = False,
+    warehouse: Warehouse = None,
     home: Home = HOME,
 ) -> None:
     """Show rendered requests; asks nothing."""
     from rowcall import api, console
 
     with _errors():
-        _, rows = api.plan(_load(job, var), preview_rows=limit, options=_options(home, profile, sandbox))
+        options = _options(home, profile, sandbox, warehouse)
+        _, rows = api.plan(_load(job, var), preview_rows=limit, options=options)
     if as_json:
         _print_json([dict(row) for row in rows])
     else:
@@ -153,13 +187,16 @@ def runs(
     table: RunsTable = RUNS_TABLE,
     limit: Limit = 20,
     as_json: Json = False,
+    profile: Profile = None,
+    sandbox: UseSandbox = False,
+    warehouse: Warehouse = None,
     home: Home = HOME,
 ) -> None:
     """List runs, newest first."""
     from rowcall import api, console
 
     with _errors():
-        found = api.runs(table, job=job, limit=limit, options=_options(home))
+        found = api.runs(table, job=job, limit=limit, options=_options(home, profile, sandbox, warehouse))
     if as_json:
         _print_json(found)
     elif found:
@@ -184,13 +221,16 @@ def show(
     run_id: Annotated[str, typer.Argument(metavar="RUN", help="A run id, or its beginning.")],
     table: RunsTable = RUNS_TABLE,
     as_json: Json = False,
+    profile: Profile = None,
+    sandbox: UseSandbox = False,
+    warehouse: Warehouse = None,
     home: Home = HOME,
 ) -> None:
     """Show one run."""
     from rowcall import api, console
 
     with _errors():
-        row = api.find_run(table, run_id, options=_options(home))
+        row = api.find_run(table, run_id, options=_options(home, profile, sandbox, warehouse))
     if as_json:
         _print_json(row)
     else:
@@ -207,13 +247,16 @@ def failures(
     table: RunsTable = RUNS_TABLE,
     limit: Limit = 50,
     as_json: Json = False,
+    profile: Profile = None,
+    sandbox: UseSandbox = False,
+    warehouse: Warehouse = None,
     home: Home = HOME,
 ) -> None:
     """List a run's rows that have no ok answer, and why."""
     from rowcall import api, console
 
     with _errors():
-        found = api.failures(table, run_id, limit=limit, options=_options(home))
+        found = api.failures(table, run_id, limit=limit, options=_options(home, profile, sandbox, warehouse))
     if as_json:
         _print_json(found)
     elif found:
@@ -272,15 +315,16 @@ def init(folder: Annotated[Path, typer.Argument(help="A new or empty folder.")] 
 
 @app.command("demo")
 def run_demo(home: Home = HOME) -> None:
-    """Fill a prompt table with real texts and run a job on it, all on this machine."""
+    """Fill a prompt table with real texts and have it answered by both engines, all on this machine."""
     from rowcall import console, demo
 
     out = _console()
     with _errors(), console.LiveReporter(out) as reporter:
         shown = demo.run_demo(home, reporter)
-    console.print_summary(out, shown.row, str(shown.job_file))
+    for row in (shown.row, shown.sql_row):
+        console.print_summary(out, row, str(shown.job_file))
     console.print_demo(out, shown, _command())
-    raise typer.Exit(_exit_code(shown.row))
+    raise typer.Exit(max(_exit_code(shown.row), _exit_code(shown.sql_row)))
 
 
 def main() -> None:
@@ -333,10 +377,16 @@ def _load(job: Path, variables: Sequence[str] | None) -> "LoadedJob":
     return api.load_job(job, given)
 
 
-def _options(home: Path, profile: str | None = None, sandbox: bool = False, upstream: str | None = None) -> "Options":
+def _options(
+    home: Path,
+    profile: str | None = None,
+    sandbox: bool = False,
+    warehouse: str | None = None,
+    upstream: str | None = None,
+) -> "Options":
     from rowcall.wiring import Options
 
-    return Options(home=home, profile=profile, sandbox=sandbox, upstream=upstream)
+    return Options(home=home, profile=profile, sandbox=sandbox, upstream=upstream, warehouse=warehouse)
 
 
 def _command() -> str:

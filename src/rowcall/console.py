@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
+from typing import assert_never
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
@@ -14,6 +15,9 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
+from rowcall.core.ai_query.waves import ONE_STATEMENT
+from rowcall.core.engine_plan import EnginePlan
+from rowcall.core.listing import statements_of
 from rowcall.core.plan import RunPlan
 from rowcall.core.records import ErrorKind
 from rowcall.core.records import Progress as RunProgress
@@ -52,7 +56,7 @@ class LiveReporter:
     def plan(self, plan: RunPlan) -> None:
         self._plan = plan
         self._console.print(plain(headline(plan)))
-        self._started = time.monotonic()
+        self._started = self._spoke = time.monotonic()
 
     def step(self, text: str) -> None:
         self._stop()
@@ -92,16 +96,29 @@ class LiveReporter:
 def headline(plan: RunPlan) -> str:
     """One line that says what is about to happen."""
     engine, rows = plan.engine, plan.rows
-    where = f"{engine.split.tasks} {_plural('task', engine.split.tasks)} × {engine.split.share}"
     parts = [
         f"{rows.duplicates:,} {_plural('duplicate', rows.duplicates)}",
         f"{rows.answered:,} answered",
         f"{rows.pending:,} to ask",
     ]
     said = ", ".join(part for part in parts if not part.startswith("0 ")) or "nothing to ask"
-    how = f"{engine.kind}, {engine.split.total} at once ({where})"
+    how = f"{engine.kind}, {how_asked(engine, rows.pending)}"
     endpoint = f"{plan.bound.endpoint} in the sandbox" if plan.workspace == "sandbox" else str(plan.bound.endpoint)
     return f"{plan.job} · {endpoint} · {how} · {rows.source:,} {_plural('row', rows.source)}: {said}"
+
+
+def how_asked(engine: EnginePlan, pending: int) -> str:
+    """How much is asked at once, in a few words."""
+    match engine.kind:
+        case "responses":
+            split = engine.split
+            return f"{split.total} at once ({split.tasks} {_plural('task', split.tasks)} × {split.share})"
+        case "ai_query":
+            if engine.rows_per_statement is not None:
+                return f"{engine.rows_per_statement:,} {_plural('row', engine.rows_per_statement)} a statement"
+            return "one statement" if pending <= ONE_STATEMENT else "in statements of about ten minutes"
+        case _:
+            assert_never(engine.kind)
 
 
 def progress_line(progress: RunProgress, plan: RunPlan, seconds: float) -> str:
@@ -145,7 +162,7 @@ def print_summary(console: Console, row: RunRow, job: str) -> None:
 def print_plan(console: Console, plan: RunPlan, preview: Sequence[Mapping[str, object]], *, statements: bool) -> None:
     """Everything a run would do: the statements first, what was decided last, where the eye is."""
     if statements:
-        for name, text in plan_statements(plan):
+        for name, text in statements_of(plan):
             console.print(plain(f"-- {name}", style="bold"))
             console.print(Syntax(clean(text), "sql", background_color="default", word_wrap=True))
             console.print()
@@ -170,39 +187,46 @@ def plan_facts(plan: RunPlan) -> Iterable[tuple[str, str]]:
     yield "endpoint", f"{endpoint} at {endpoint.url}"
     yield "api", f"{endpoint.wire.api}{', streamed' if endpoint.wire.stream else ''}: {endpoint.api_reason}"
     yield "engine", f"{engine.kind}: {engine.reason}"
-    yield "fan out", f"{engine.fan_out}: {engine.fan_out_reason} ({plan.session})"
-    split = engine.split
-    yield "in flight", f"{split.tasks} × {split.share} = {split.total} of at most {engine.concurrency}"
+    yield from _engine_facts(engine, plan.session)
     counts = f"{rows.source:,} source = {rows.duplicates:,} duplicate + {rows.answered:,} answered + {rows.pending:,} pending"
     yield "rows", counts
     price = calls.budget.cost(plan.input_tokens, 0)
     cost = f", {price:.4f} {calls.budget.currency} before any output" if calls.budget.currency else ""
     yield "input tokens", f"about {plan.input_tokens:,} (4 characters each){cost}"
-    yield (
-        "durable",
-        f"every {engine.flush_rows:,} answers or {engine.flush_seconds:g} s; published every {engine.publish_seconds:g} s",
-    )
     deadline = f", the run ends after {duration(calls.deadline)}" if calls.deadline else ""
-    yield "limits", f"{calls.timeout:g} s and {calls.retry.attempts} attempts a row{deadline}"
+    if engine.kind == "responses":
+        yield "limits", f"{calls.timeout:g} s and {calls.retry.attempts} attempts a row{deadline}"
+    else:
+        patience = f"{duration(engine.statement_timeout)} a statement"
+        yield "limits", f"{patience}, {calls.retry.attempts} attempts a row{deadline}"
     for name, table in (("answers", tables.outputs), ("traces", tables.traces), ("runs", tables.runs)):
         yield name, table.replace("`", "")
 
 
-def plan_statements(plan: RunPlan) -> Iterable[tuple[str, str]]:
-    """Every statement of a run, in the order in which they are sent."""
-    statements = plan.bound.statements
-    yield "count the rows", statements.count
-    yield "preview", statements.preview
-    for schema in plan.bound.schemas:
-        yield "schema", f"CREATE SCHEMA IF NOT EXISTS {schema}"
-    for statement in statements.create_tables:
-        yield "table", statement
-    yield "the rows to ask", statements.pending
-    yield "read them", statements.fetch
-    yield "publish answers", statements.merge_outputs
-    yield "publish traces", statements.merge_traces
-    yield "summary", statements.summary
-    yield "the row of the run", statements.merge_run
+def _engine_facts(engine: EnginePlan, session: str) -> Iterable[tuple[str, str]]:
+    published = f"published every {engine.publish_seconds:g} s"
+    match engine.kind:
+        case "responses":
+            split = engine.split
+            yield "fan out", f"{engine.fan_out}: {engine.fan_out_reason} ({session})"
+            yield "in flight", f"{split.tasks} × {split.share} = {split.total} of at most {engine.concurrency}"
+            yield "durable", f"every {engine.flush_rows:,} answers or {engine.flush_seconds:g} s; {published}"
+        case "ai_query":
+            for way in engine.ways:
+                yield "call", f"{way.form.name}: {way.returns or 'its type is told by the first rows'} ({session})"
+            rows = engine.rows_per_statement
+            sized = (
+                f"{rows:,} rows each" if rows else f"one for up to {ONE_STATEMENT:,} rows, else of about ten minutes"
+            )
+            yield "statements", sized
+            yield "durable", f"with each statement; {published}"
+        case _:
+            assert_never(engine.kind)
+
+
+def script(statements: Iterable[tuple[str, str]]) -> str:
+    """Statements as a script for a SQL editor."""
+    return "\n\n".join(f"-- {name}\n{text.rstrip()};" for name, text in statements)
 
 
 def plan_json(plan: RunPlan, preview: Sequence[Mapping[str, object]]) -> dict[str, object]:
@@ -212,11 +236,16 @@ def plan_json(plan: RunPlan, preview: Sequence[Mapping[str, object]]) -> dict[st
         "run_id": plan.run_id,
         "rows": {name: getattr(plan.rows, name) for name in ("source", "duplicates", "answered", "pending")},
         "input_tokens": plan.input_tokens,
-        "tasks": plan.engine.split.tasks,
-        "calls_per_task": plan.engine.split.share,
+        **_split_json(plan.engine),
         "preview": [dict(row) for row in preview],
-        "statements": [{"name": name, "sql": text} for name, text in plan_statements(plan)],
+        "statements": [{"name": name, "sql": text} for name, text in statements_of(plan)],
     }
+
+
+def _split_json(engine: EnginePlan) -> dict[str, object]:
+    if engine.kind == "responses":
+        return {"tasks": engine.split.tasks, "calls_per_task": engine.split.share}
+    return {"rows_per_statement": engine.rows_per_statement or "auto"}
 
 
 def print_preview(console: Console, rows: Sequence[Mapping[str, object]]) -> None:
@@ -302,6 +331,8 @@ def print_demo(console: Console, shown: Demo, command: str) -> None:
     """What the demo filled, and what to try next. `command` is how rowcall was called."""
     console.print()
     print_rows(console, shown.sample, list(shown.sample[0]) if shown.sample else [], title="Some of the answers")
+    console.print()
+    console.print(plain(f"Both engines gave the same answer to {shown.alike:,} of {shown.row.source_rows:,} texts."))
     console.print()
     print_rows(console, [{"table": name, "rows": f"{n:,}"} for name, n in shown.counts.items()], ("table", "rows"))
     console.print(Text(f"\nThe tables are Delta folders under {shown.folder}. Next:"))

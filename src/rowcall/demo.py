@@ -15,15 +15,20 @@ from rowcall.sandbox.texts import real_texts
 from rowcall.wiring import Options, surroundings
 
 JOB = "jobs/text_insight.yml"
+SQL_JOB = "jobs/text_insight_sql.yml"
 TEXTS_VIEW = "rowcall_demo_texts"
 ROWS = 240
+WAREHOUSE = "sandbox"
 
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """What the demo did: the run, some answers, rows per table, and where the tables are."""
+    """What the demo did: the runs of both engines, how many answers they agree on, some answers, rows per table, and where the
+    tables are."""
 
     row: RunRow
+    sql_row: RunRow
+    alike: int
     sample: Sequence[Row]
     counts: Mapping[str, int]
     folder: Path
@@ -32,20 +37,33 @@ class Demo:
 
 
 def run_demo(home: Path, reporter: Reporter) -> Demo:
-    """Fill `main.demo.texts` with real texts, unless it is there, and run the sample job on it."""
-    job_file = Path(JOB) if Path(JOB).is_file() else packaged("jobs") / Path(JOB).name
+    """Fill `main.demo.texts` with real texts, unless it is there, and have them answered by both engines: by HTTP calls from
+    Spark tasks, and by `ai_query` on a SQL warehouse."""
+    job_file, sql_job = _sample(JOB), api.load_job(_sample(SQL_JOB))
     loaded = api.load_job(job_file)
     with surroundings(loaded.definition, Options(home=home, sandbox=True)) as here:
         fill_texts(here.session, reporter)
         row = api.run_here(loaded, here, reporter=reporter)
+    with surroundings(sql_job.definition, Options(home=home, sandbox=True, warehouse=WAREHOUSE)) as here:
+        sql_row = api.run_here(sql_job, here, reporter=reporter)
         answers = row.outputs_table
+        alike = here.session.query(
+            f"SELECT count(*) AS n FROM {answers} AS a JOIN {sql_row.outputs_table} AS b "
+            "ON a.text_id = b.text_id AND to_json(a.answer) = to_json(b.answer)"
+        )
         sample = here.session.query(
             f"SELECT o.text_id, o.answer.sentiment, o.answer.keywords, o.answer.summary FROM {answers} AS o "
             "WHERE o.outcome = 'ok' ORDER BY sha2(o.text_id, 256) LIMIT 5"
         )
-        tables = ("main.demo.texts", answers, row.traces_table, "main.rowcall.runs")
+        tables = ("main.demo.texts", answers, sql_row.outputs_table, row.traces_table, "main.rowcall.runs")
         counts = {table: int(str(here.session.query(f"SELECT count(*) AS n FROM {table}")[0]["n"])) for table in tables}
-    return Demo(row, sample, counts, home / "lakehouse", job_file, in_checkout=job_file == Path(JOB))
+    agreed = int(str(alike[0]["n"]))
+    return Demo(row, sql_row, agreed, sample, counts, home / "lakehouse", job_file, in_checkout=job_file == Path(JOB))
+
+
+def _sample(name: str) -> Path:
+    """A sample job: of the checkout, or as it came with rowcall."""
+    return Path(name) if Path(name).is_file() else packaged("jobs") / Path(name).name
 
 
 def fill_texts(session: SqlSession, reporter: Reporter) -> None:

@@ -2,20 +2,25 @@
 
 import random
 import time
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from rowcall.core import report
 from rowcall.core.errors import SqlError
 from rowcall.core.plan import RunPlan
 from rowcall.core.ports import Journal, SqlSession
 from rowcall.core.report import RunRow
+from rowcall.engines.ai_query import replies_of
+from rowcall.engines.replies import collect_left, replies_from
 
 CONFLICT_ATTEMPTS = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Publishing:
-    """How to publish a journal. It is written into the journal itself, so that any later run can."""
+    """How to publish a journal. It is written into the journal itself, so that any later run can. `replies` says how to read the
+    table of replies, where `ai_query` asks (`engines.replies.Replies` as plain values)."""
 
     staged: str
     schemas: tuple[str, ...]
@@ -24,6 +29,7 @@ class Publishing:
     merge_run: str
     summary: str
     pending: str
+    replies: Mapping[str, Any] | None = None
 
 
 def publishing_of(plan: RunPlan) -> Publishing:
@@ -36,6 +42,7 @@ def publishing_of(plan: RunPlan) -> Publishing:
         merge_run=bound.statements.merge_run,
         summary=bound.statements.summary,
         pending=bound.tables.pending,
+        replies=asdict(replies_of(plan, plan.engine)) if plan.engine.kind == "ai_query" else None,
     )
 
 
@@ -54,6 +61,11 @@ class Publisher:
             self.session.create_schema(schema)
         for statement in self.how.tables:
             self._execute(statement)
+
+    def collect_left(self) -> None:
+        """Put into the journal what `ai_query` was answered and nobody has read, if it asked."""
+        if self.how.replies is not None:
+            collect_left(self.session, self.journal, replies_from(self.how.replies))
 
     def publish(self) -> None:
         """Publish the segments that are new."""
@@ -88,5 +100,7 @@ class Publisher:
                     raise
                 time.sleep(random.uniform(0.05, 0.2) * (attempt + 1))  # noqa: S311 (spreads writers, guards nothing)
 
-    def drop_pending(self) -> None:
+    def drop_working_tables(self) -> None:
         self.session.drop_table(self.how.pending)
+        if self.how.replies is not None:
+            self.session.drop_table(replies_from(self.how.replies).table)

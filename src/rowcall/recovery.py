@@ -95,15 +95,16 @@ def _recover_one(run_id: str, session: SqlSession, journal: Journal, manifest: M
         publisher = Publisher(session, journal, _publishing(manifest["publishing"]))
         row = RunRow(**manifest["row"])
         publisher.create_tables()
+        publisher.collect_left()
         publisher.publish()
         if not manifest["over"]:
             now = time.time_ns() // 1000
             row = report.ended(row, "interrupted", "found dead by the next run", publisher.tally(), now)
         publisher.write_run(row)
-        publisher.drop_pending()
+        publisher.drop_working_tables()
     except SqlError as error:
         raise _unpublishable(run_id, journal, error.reason) from error
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise _unpublishable(run_id, journal, f"its manifest is another version's or broken ({error})") from error
     seal(journal, row)
     journal.discard(list(publisher.published))

@@ -7,7 +7,9 @@ What a crash costs, by where it happens (the same command again does the rest):
 | while preparing                | everything                    | nothing: no call was made                       |
 | a task, while asking           | every flushed answer          | its calls in flight, and at most one flush      |
 | the driver, while asking       | every flushed answer          | the calls in flight, and at most one flush      |
-| while a segment is written     | every earlier segment         | that flush: a segment exists whole or not at all |
+| while a segment is written     | every earlier segment         | that flush: a segment is whole or not at all    |
+| during a statement of ai_query | all that earlier ones asked   | that statement: it is all or nothing            |
+| after it, before a segment     | all that was asked            | nothing: the next run reads the table of replies |
 | while publishing               | every segment                 | nothing: publishing twice changes nothing       |
 | between outputs and traces     | every segment                 | nothing: both are merged again                  |
 | while recovering               | every segment                 | nothing: recovering twice changes nothing       |
@@ -15,16 +17,17 @@ What a crash costs, by where it happens (the same command again does the rest):
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import assert_never
 
 from rowcall.core import report
-from rowcall.core.errors import RowcallError, RunError, SqlError
+from rowcall.core.errors import RowcallError, RunError, reason_of
 from rowcall.core.plan import RunPlan
 from rowcall.core.ports import Connect, JournalStore, OpenJournal, Reporter, SqlSession
 from rowcall.core.records import Progress
 from rowcall.core.report import RunRow
-from rowcall.engines import responses
+from rowcall.engines import ai_query, responses
 from rowcall.publishing import Publisher, publishing_of
 from rowcall.recovery import begin, forget, seal
 
@@ -53,7 +56,7 @@ def run(plan: RunPlan, outside: Outside, version: str, context: Mapping[str, str
     begin(publisher.journal, publisher.how, row)
     publisher.write_run(row)
     status, message = _execute(plan, outside, publisher, open_journal, started_ns)
-    return _close(publisher, row, status, message, outside.reporter)
+    return _close(publisher, row, status, message, outside)
 
 
 def _execute(
@@ -64,16 +67,27 @@ def _execute(
         return "done", None
     try:
         outside.session.execute(plan.bound.statements.pending)
-        recipe = responses.recipe_of(plan, outside.connect, open_journal, started_ns)
-        meanwhile = _meanwhile(plan, publisher, outside.reporter)
-        progress = responses.execute(plan, outside.session, publisher.journal, recipe, meanwhile)
+        progress = _ask(plan, outside, publisher, open_journal, started_ns)
     except RowcallError as error:
         return "failed", str(error)
     outside.reporter.progress(progress)
     return ("stopped", progress.stop) if progress.stop else ("done", None)
 
 
-def _meanwhile(plan: RunPlan, publisher: Publisher, reporter: Reporter) -> responses.Meanwhile:
+def _ask(plan: RunPlan, outside: Outside, publisher: Publisher, open_journal: OpenJournal, started_ns: int) -> Progress:
+    """Let the engine of the plan fill the journal."""
+    engine, session, meanwhile = plan.engine, outside.session, _meanwhile(plan, publisher, outside.reporter)
+    match engine.kind:
+        case "responses":
+            recipe = responses.recipe_of(plan, engine, outside.connect, open_journal, started_ns)
+            return responses.execute(plan, engine, session, publisher.journal, recipe, meanwhile)
+        case "ai_query":
+            return ai_query.execute(plan, engine, session, publisher.journal, started_ns, meanwhile)
+        case _:
+            assert_never(engine.kind)
+
+
+def _meanwhile(plan: RunPlan, publisher: Publisher, reporter: Reporter) -> Callable[[Progress], None]:
     """Show progress, and publish now and then."""
     published = time.monotonic()
 
@@ -91,22 +105,26 @@ def _publish_if_possible(publisher: Publisher, reporter: Reporter) -> None:
     """A table that cannot be written now is no reason to stop asking: the answers are durable, and the end tries again."""
     try:
         publisher.publish()
-    except SqlError as error:
-        reporter.step(f"not published yet, the answers are safe in the journal: {error.reason}")
+    except RunError as error:
+        reporter.step(f"not published yet, the answers are safe in the journal: {reason_of(error)}")
 
 
-def _close(publisher: Publisher, row: RunRow, status: report.Status, message: str | None, reporter: Reporter) -> RunRow:
+def _close(publisher: Publisher, row: RunRow, status: report.Status, message: str | None, outside: Outside) -> RunRow:
     """Publish the rest, write the run's row, and forget what is published."""
-    reporter.step("publishing the answers")
+    outside.reporter.step("publishing the answers")
     try:
+        if status != "done":
+            publisher.collect_left()
         publisher.publish()
-        row = report.ended(row, status, message, publisher.tally(), time.time_ns() // 1000)
+        row = report.ended(
+            row, status, message, publisher.tally(), time.time_ns() // 1000, outside.session.statement_ids
+        )
         seal(publisher.journal, row)
         publisher.write_run(row)
-        publisher.drop_pending()
-    except SqlError as error:
+        publisher.drop_working_tables()
+    except RunError as error:
         raise RunError(
-            f"the answers of run {row.run_id} are safe in the journal but could not be published: {error.reason}\n"
+            f"the answers of run {row.run_id} are safe but could not be published: {reason_of(error)}\n"
             "  The next run publishes them before it asks anything."
         ) from error
     forget(publisher, status)

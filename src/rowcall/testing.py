@@ -149,8 +149,9 @@ class FakeSqlSession:
     ai_query: bool = False
     statement_ids: Sequence[str] = ()
 
-    def execute(self, statement: str) -> None:
+    def execute(self, statement: str) -> str | None:
         self.statements.append(statement)
+        return None
 
     def query(self, statement: str, parameters: Mapping[str, object] | None = None) -> list[Row]:
         self.statements.append(statement)

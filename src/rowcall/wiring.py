@@ -1,12 +1,12 @@
 """Which implementation stands behind each port: the only place that knows them all.
 
 `surroundings` finds what a job runs in: a SparkSession (one that is handed in, the runtime's, a Spark Connect server, or the
-embedded lakehouse), a workspace (one that is configured, or the sandbox), and a folder for journals.
+embedded lakehouse) or a SQL warehouse, a workspace (one that is configured, or the sandbox), and a folder for journals.
 """
 
 import os
 from collections.abc import Generator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,13 +17,15 @@ from typing import Any
 from rowcall.adapters.auth import KeyLogin, Login, NoLogin, WorkspaceLogin
 from rowcall.adapters.journal import FolderJournals
 from rowcall.adapters.spark import SparkSqlSession, ambient_spark
+from rowcall.adapters.volume_journal import VolumeJournals
 from rowcall.adapters.workspace import DatabricksWorkspace, load_sdk
 from rowcall.core import sql
-from rowcall.core.definition import JobDefinition, UrlEndpoint
+from rowcall.core.definition import JobDefinition, ResponsesEngine, UrlEndpoint
 from rowcall.core.errors import SetupError
 from rowcall.core.ports import Connect, JournalStore, SqlSession, Workspace
 from rowcall.sandbox import lakehouse
-from rowcall.sandbox.process import start_sandbox
+from rowcall.sandbox.lakehouse_sql import LakehouseSql
+from rowcall.sandbox.process import SandboxProcess, start_sandbox
 
 HOME = Path(".rowcall")
 TASK_MODULES = ("pyspark.worker", "pandas", "rowcall.engines.worker", "rowcall.adapters.http", "databricks.sdk.core")
@@ -33,13 +35,15 @@ _CONFIGURED = ("DATABRICKS_HOST", "DATABRICKS_CONFIG_PROFILE", "DATABRICKS_CONFI
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Where to run, as far as the surroundings do not say. `home` holds the lakehouse, the sandbox's files and the journals."""
+    """Where to run, as far as the surroundings do not say. `home` holds the lakehouse, the sandbox's files and the journals;
+    `warehouse` is the id of a SQL warehouse that runs the SQL instead of a Spark."""
 
     home: Path = HOME
     spark: Any = None
     profile: str | None = None
     sandbox: bool = False
     upstream: str | None = None
+    warehouse: str | None = None
 
 
 @dataclass(slots=True)
@@ -68,65 +72,142 @@ class Surroundings:
 
 
 @contextmanager
-def surroundings(definition: JobDefinition, options: Options) -> Generator[Surroundings]:
-    """Find or start everything a job needs; what was started is stopped at the end."""
+def surroundings(definition: JobDefinition, options: Options, run_id: str = "") -> Generator[Surroundings]:
+    """Find or start everything a job needs; what was started is stopped at the end. `run_id` is told to a SQL warehouse, whose
+    query history then shows which statements are this run's."""
     with ExitStack() as stack, ThreadPoolExecutor(2) as background:
-        needs_workspace = not isinstance(definition.endpoint, UrlEndpoint)
+        warehouse = _warehouse(options)
+        needs_workspace = warehouse is not None or not isinstance(definition.endpoint, UrlEndpoint)
         needs_sandbox = needs_workspace and (options.sandbox or not _has_workspace(options))
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="rowcall-sandbox-"))) if needs_sandbox else None
-        starting = background.submit(start_sandbox, folder, options.upstream) if folder else None
+        home = _sandbox_home(options, stack) if needs_sandbox else None
+        starting = background.submit(_start_sandbox, home, options) if home else None
         if needs_workspace:
             background.submit(load_sdk)
-        try:
-            session, parallel = _session(definition, options, stack)
-        finally:
+        if warehouse is None:
+            try:
+                session, parallel = _session(definition, options, stack, starting)
+            finally:
+                sandbox = stack.enter_context(starting.result()) if starting else None
+            login = _login(options, sandbox)
+        else:
             sandbox = stack.enter_context(starting.result()) if starting else None
-        login = WorkspaceLogin(sandbox.profile, sandbox.config_file) if sandbox else WorkspaceLogin(options.profile)
-        volume = _journal_volume(definition)
+            login = _login(options, sandbox)
+            session, parallel = _open_warehouse(login, warehouse, stack, definition, run_id), False
+        volume = _journal_volume(definition, session)
         yield Surroundings(
             session=session,
             parallel=parallel,
             workspace=DatabricksWorkspace(login),
             login=login,
-            journals=FolderJournals(
-                Path("/Volumes", *volume, "journal") if volume else Path(definition.journal or options.home / "journal")
-            ),
+            journals=_journals(definition, options, login, volume, in_sql=warehouse is not None),
             journal_volume=volume,
             context={"workspace": "sandbox"} if sandbox else {},
         )
+
+
+def _sandbox_home(options: Options, stack: ExitStack) -> Path:
+    """The sandbox's folder; with a warehouse it stays, since volumes are in it."""
+    if _warehouse(options) is not None:
+        return options.home / "sandbox"
+    return Path(stack.enter_context(TemporaryDirectory(prefix="rowcall-sandbox-")))
+
+
+def _start_sandbox(home: Path, options: Options) -> SandboxProcess:
+    """The sandbox; its warehouse keeps tables where the embedded lakehouse keeps its own."""
+    return start_sandbox(home, options.upstream, lakehouse=options.home / "lakehouse")
+
+
+def _login(options: Options, sandbox: SandboxProcess | None) -> WorkspaceLogin:
+    return WorkspaceLogin(sandbox.profile, sandbox.config_file) if sandbox else WorkspaceLogin(options.profile)
 
 
 @contextmanager
 def tables_only(tables: Sequence[str], options: Options) -> Generator[SqlSession]:
     """A session to look at tables with; nothing that could be asked."""
     with ExitStack() as stack:
-        yield _open_session(tables, options, stack)[0]
+        warehouse = _warehouse(options)
+        if warehouse is None:
+            yield _open_session(tables, options, stack)[0]
+        else:
+            wants_sandbox = options.sandbox or not _has_workspace(options)
+            home = _sandbox_home(options, stack) if wants_sandbox else None
+            sandbox = stack.enter_context(_start_sandbox(home, options)) if home else None
+            yield _open_warehouse(_login(options, sandbox), warehouse, stack)
 
 
-def _session(definition: JobDefinition, options: Options, stack: ExitStack) -> tuple[SqlSession, bool]:
+def _warehouse(options: Options) -> str | None:
+    """The SQL warehouse to use: the one that is asked for, or that the environment names where there is no other session."""
+    if options.warehouse or options.spark is not None or "DATABRICKS_RUNTIME_VERSION" in os.environ:
+        return options.warehouse
+    return None if "SPARK_REMOTE" in os.environ else os.environ.get("DATABRICKS_WAREHOUSE_ID") or None
+
+
+def _open_warehouse(
+    login: WorkspaceLogin,
+    warehouse: str,
+    stack: ExitStack,
+    definition: JobDefinition | None = None,
+    run_id: str = "",
+) -> SqlSession:
+    from rowcall.adapters.warehouse import WarehouseSqlSession
+
+    engine = definition.engine if definition else None
+    timeout = None if engine is None or isinstance(engine, ResponsesEngine) else engine.statement_timeout
+    tags = {"rowcall_job": definition.job if definition else "", "rowcall_run": run_id}
+    session = WarehouseSqlSession(
+        login, warehouse, tags={name: tag for name, tag in tags.items() if tag}, statement_timeout=timeout
+    )
+    stack.callback(session.close)
+    return session
+
+
+def _session(
+    definition: JobDefinition, options: Options, stack: ExitStack, sandbox: Future[SandboxProcess] | None
+) -> tuple[SqlSession, bool]:
     names = [
         definition.outputs.table,
         definition.traces.table,
         definition.runs.table,
         definition.prompts.table,
     ]
-    return _open_session([name for name in names if name], options, stack)
+    return _open_session([name for name in names if name], options, stack, sandbox)
 
 
-def _open_session(tables: Sequence[str], options: Options, stack: ExitStack) -> tuple[SqlSession, bool]:
-    """The session, and whether its tasks run in processes of their own."""
+def _open_session(
+    tables: Sequence[str], options: Options, stack: ExitStack, sandbox: Future[SandboxProcess] | None = None
+) -> tuple[SqlSession, bool]:
+    """The session, and whether its tasks run in processes of their own. `sandbox` is what `ai_query` asks in the lakehouse."""
     if options.spark is not None:
-        return SparkSqlSession(options.spark, f"Spark {options.spark.version}"), True
+        return SparkSqlSession(options.spark, f"Spark {options.spark.version}", ai_query=True), True
     if "DATABRICKS_RUNTIME_VERSION" in os.environ:
-        return SparkSqlSession(ambient_spark(None), f"Databricks {os.environ['DATABRICKS_RUNTIME_VERSION']}"), True
+        kind = f"Databricks {os.environ['DATABRICKS_RUNTIME_VERSION']}"
+        return SparkSqlSession(ambient_spark(None), kind, ai_query=True), True
     if remote := os.environ.get("SPARK_REMOTE"):
-        return SparkSqlSession(ambient_spark(remote), f"Spark Connect at {remote.split(';')[0]}"), True
+        kind = f"Spark Connect at {remote.split(';')[0]}"
+        return SparkSqlSession(ambient_spark(remote), kind, ai_query=True), True
     catalogs = [catalog for name in tables if (catalog := sql.catalog_of(name))]
     house = lakehouse.open_lakehouse(options.home / "lakehouse", catalogs, TASK_MODULES)
     stack.callback(house.stop)
     for name in tables:
         house.check_table(name)
-    return SparkSqlSession(house.spark, lakehouse.KIND, house), False
+    serving = sandbox.result().serving() if sandbox is not None else None
+    front = LakehouseSql(house, serving)
+    return SparkSqlSession(front, lakehouse.KIND, house, ai_query=serving is not None), False
+
+
+def _journals(
+    definition: JobDefinition,
+    options: Options,
+    login: WorkspaceLogin,
+    volume: tuple[str, str, str] | None,
+    *,
+    in_sql: bool,
+) -> JournalStore:
+    """Where journals are: what a warehouse reads is in volumes, and is written through the Files API."""
+    folder = definition.journal
+    if in_sql:
+        return VolumeJournals(login, folder or "/".join(("/Volumes", *(volume or ()), "journal")))
+    return FolderJournals(Path("/Volumes", *volume, "journal") if volume else Path(folder or options.home / "journal"))
 
 
 def _has_workspace(options: Options) -> bool:
@@ -135,9 +216,10 @@ def _has_workspace(options: Options) -> bool:
     return any(name in os.environ for name in _CONFIGURED) or (Path.home() / ".databrickscfg").exists()
 
 
-def _journal_volume(definition: JobDefinition) -> tuple[str, str, str] | None:
+def _journal_volume(definition: JobDefinition, session: SqlSession) -> tuple[str, str, str] | None:
     """On Databricks, unless the job names a folder of its own, a volume beside the outputs."""
-    if definition.journal or "DATABRICKS_RUNTIME_VERSION" not in os.environ:
+    reads_folders = session.executors and "DATABRICKS_RUNTIME_VERSION" not in os.environ
+    if definition.journal or reads_folders:
         return None
     volume = sql.volume_beside(definition.outputs.table)
     if volume is None:

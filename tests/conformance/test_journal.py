@@ -1,19 +1,44 @@
 """Every `Journal`: whole segments or none, whatever opens it."""
 
+import pickle
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from rowcall.adapters.auth import WorkspaceLogin
 from rowcall.adapters.journal import FolderJournals
+from rowcall.adapters.volume_journal import VolumeJournals
 from rowcall.core.ports import Journal, JournalStore
+from rowcall.sandbox.process import SandboxProcess
 from rowcall.testing import MemoryJournals
 
 
-@pytest.fixture(params=["folder", "memory"])
+@pytest.fixture
+def in_volume(sandbox: SandboxProcess) -> VolumeJournals:
+    """A store in a volume of the sandbox, over its Files API."""
+    login = WorkspaceLogin(sandbox.profile, sandbox.config_file)
+    return VolumeJournals(login, f"/Volumes/main/test/rowcall/journal-{uuid4().hex}")
+
+
+@pytest.fixture(params=["folder", "memory", "volume"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> JournalStore:
-    return FolderJournals(tmp_path / "journal") if request.param == "folder" else MemoryJournals()
+    match request.param:
+        case "folder":
+            return FolderJournals(tmp_path / "journal")
+        case "memory":
+            return MemoryJournals()
+        case _:
+            return request.getfixturevalue("in_volume")
+
+
+@pytest.fixture(params=["folder", "volume"])
+def durable(request: pytest.FixtureRequest, tmp_path: Path) -> JournalStore:
+    """A store that outlives the process."""
+    return FolderJournals(tmp_path / "journal") if request.param == "folder" else request.getfixturevalue("in_volume")
 
 
 @pytest.fixture
@@ -51,6 +76,17 @@ def test_a_note_is_replaced(journal: Journal):
     assert journal.notes("stop") == {"stop": "now"}
 
 
+def test_whoever_looks_again_sees_what_another_has_written_since(store: JournalStore):
+    open_journal = store.recipe("job", "run-1")
+    writer, reader = open_journal(), open_journal()
+    for count in range(12):
+        writer.write_note("progress-a", f"{count:02d}")
+        assert reader.notes("progress-") == {"progress-a": f"{count:02d}"}
+    writer.write_note("stop", "now")
+    assert reader.notes("progress-") == {"progress-a": "11"}
+    assert reader.notes("stop") == {"stop": "now"}
+
+
 def test_discarded_segments_are_gone_and_the_rest_stays(journal: Journal):
     journal.write_segment("a", answers("a"))
     journal.write_segment("b", answers("b"))
@@ -60,12 +96,34 @@ def test_discarded_segments_are_gone_and_the_rest_stays(journal: Journal):
     assert journal.notes("manifest") == {"manifest": "{}"}
 
 
+def test_a_segment_is_discarded_but_once(journal: Journal):
+    journal.write_segment("a", answers("a"))
+    names = journal.segments()
+    journal.discard(names)
+    journal.discard(names)
+    assert journal.segments() == []
+
+
 def test_a_removed_journal_is_empty_and_may_be_removed_again(journal: Journal):
     journal.write_segment("a", answers("a"))
     journal.write_note("manifest", "{}")
+    journal.write_record("run", answers("r"))
     journal.remove()
     journal.remove()
     assert (journal.segments(), journal.notes("")) == ([], {})
+
+
+def test_threads_may_share_a_journal(durable: JournalStore):
+    journal = durable.recipe("job", "run-1")()
+
+    def work(number: int) -> dict[str, str]:
+        journal.write_note(f"progress-{number}", str(number))
+        journal.write_segment(f"task{number}", answers(f"hash {number}"))
+        return journal.notes(f"progress-{number}")
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(work, range(8))) == [{f"progress-{number}": str(number)} for number in range(8)]
+    assert len(journal.notes("progress-")) == len(journal.answered_hashes()) == 8
 
 
 def test_a_store_knows_the_runs_of_a_job(store: JournalStore):
@@ -76,10 +134,25 @@ def test_a_store_knows_the_runs_of_a_job(store: JournalStore):
     assert store.runs("unknown") == []
 
 
+def test_a_store_forgets_a_removed_run(durable: JournalStore):
+    for run_id in ("2026-a", "2026-b"):
+        durable.recipe("job", run_id)().write_segment("a", answers("a"))
+    durable.recipe("job", "2026-a")().remove()
+    assert durable.runs("job") == ["2026-b"]
+
+
 def test_a_recipe_opens_the_same_journal_again(store: JournalStore):
     open_journal = store.recipe("job", "run-1")
     open_journal().write_segment("a", answers("a"))
     assert open_journal().answered_hashes() == {"a"}
+
+
+def test_a_recipe_travels_and_holds_no_secret(durable: JournalStore, sandbox: SandboxProcess):
+    durable.recipe("job", "run-1")().write_note("manifest", "{}")
+    packed = pickle.dumps(durable.recipe("job", "run-1"))
+    secrets = [line.split("=")[1].strip() for line in Path(sandbox.config_file).read_text().splitlines() if "=" in line]
+    assert not any(secret.encode() in packed for secret in secrets)
+    assert pickle.loads(packed)().notes("manifest") == {"manifest": "{}"}
 
 
 def test_half_written_files_do_not_exist_for_a_reader(tmp_path: Path):
@@ -101,3 +174,16 @@ def test_a_record_is_a_parquet_file_that_is_replaced(tmp_path: Path):
     path = journal.write_record("run", answers("new"))
     assert pq.read_table(path).column("request_hash").to_pylist() == ["new"]
     assert journal.segments() == []
+
+
+def test_files_in_a_volume_are_where_sql_looks_for_them(in_volume: VolumeJournals, sandbox: SandboxProcess):
+    journal = in_volume.recipe("job", "run-1")()
+    journal.write_segment("a", answers("a"))
+    journal.write_record("run", answers("old"))
+    record = journal.write_record("run", answers("new"))
+    (segment,) = journal.paths(journal.segments())
+    assert segment.startswith(f"{in_volume.root}/job/run-1/segments/")
+    home = Path(sandbox.config_file).parent / "volumes"
+    for path, request_hash in ((segment, "a"), (record, "new")):
+        place = home / path.removeprefix("/Volumes/")
+        assert pq.read_table(place).column("request_hash").to_pylist() == [request_hash]

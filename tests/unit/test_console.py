@@ -13,6 +13,7 @@ from rowcall import console
 from rowcall.adapters.packaged import sql_texts
 from rowcall.core import report
 from rowcall.core.definition import JobDefinition
+from rowcall.core.listing import statements_of
 from rowcall.core.plan import EndpointFacts, Facts, RunOptions, RunPlan, bind, make_plan
 from rowcall.core.records import Column, Progress, RowCounts
 from rowcall.core.report import RunRow, Tally
@@ -143,9 +144,9 @@ class TestPlan:
     def test_shows_every_statement_only_when_asked(self) -> None:
         assert "MERGE INTO" not in self.shown(plan())
         shown = self.shown(plan(), statements=True)
-        for name, _ in console.plan_statements(plan()):
+        for name, _ in statements_of(plan()):
             assert f"-- {name}\n" in shown
-        assert shown.count("MERGE INTO") == 3
+        assert shown.count("MERGE INTO") == 4
 
     def test_previews_requests_as_they_are_sent(self) -> None:
         request = '{"messages": [{"role": "user", "content": "How\\n  is [b]it[/b]?"}], "parameters": {"n": 1}}'

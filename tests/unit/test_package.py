@@ -154,8 +154,9 @@ def test_core_requirements_are_few_and_wide(metadata: Message) -> None:
         "pandas",
         "mlflow",
         "openai",
+        "databricks-sql-connector",
     }
-    assert set(metadata.get_all("Provides-Extra", [])) == {"local", "spark", "dev"}
+    assert set(metadata.get_all("Provides-Extra", [])) == {"local", "warehouse", "spark", "dev"}
 
 
 def test_installed_wheel_finds_what_it_brings(wheel: Path, tmp_path: Path) -> None:

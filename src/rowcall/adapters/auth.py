@@ -79,10 +79,19 @@ def workspace_config(login: WorkspaceLogin) -> Any:
             product="rowcall",
         )
     except Exception as error:
-        raise SetupError(f"no login to a Databricks workspace: {_reason(error)}") from error
+        raise SetupError(f"no login to a Databricks workspace: {sdk_reason(error)}") from error
 
 
-def _reason(error: Exception) -> str:
+@cache
+def workspace_api(login: WorkspaceLogin) -> Any:
+    """The SDK's REST client for a login, one per process; it may be used from any thread."""
+    from databricks.sdk.core import ApiClient
+
+    return ApiClient(workspace_config(login))
+
+
+def sdk_reason(error: Exception) -> str:
+    """What the SDK says went wrong, without the dump of the configuration it adds."""
     return str(error).split(". Config:")[0].split("\n")[0][:400]
 
 

@@ -7,31 +7,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 from rowcall.core.errors import RunError, SetupError, SqlError
 from rowcall.core.ports import Row, TaskWork
 from rowcall.core.records import Column
+from rowcall.core.sql_failure import conflict, missing, shorten
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 REPORT_SCHEMA = "report STRING"
-# Delta on Databricks and Apache Spark by error class or exception, Sail by its words.
-_CONFLICT = (
-    "DELTA_CONCURRENT",
-    "ConcurrentAppend",
-    "ConcurrentDelete",
-    "ConcurrentWrite",
-    "MetadataChanged",
-    "ProtocolChanged",
-    "ConcurrentTransaction",
-    "Failed to commit transaction",
-    "Missing commit file",
-    "Delta table already exists",
-)
-_MISSING = (
-    "TABLE_OR_VIEW_NOT_FOUND",
-    "SCHEMA_NOT_FOUND",
-    "NO_SUCH_CATALOG",
-    "DELTA_TABLE_NOT_FOUND",
-    "PATH_NOT_FOUND",
-)
 
 
 class TableFolders(Protocol):
@@ -67,7 +48,7 @@ class SparkSqlSession:
     def statement_ids(self) -> Sequence[str]:
         return ()
 
-    def execute(self, statement: str) -> None:
+    def execute(self, statement: str) -> str | None:
         with _mapped(statement):
             self._spark.sql(statement)
 
@@ -83,7 +64,7 @@ class SparkSqlSession:
     def columns(self, query: str) -> tuple[Column, ...]:
         with _mapped(query):
             fields = self._spark.sql(query).schema.fields
-        return tuple(Column(field.name, field.dataType.simpleString().lower()) for field in fields)
+        return tuple(Column(field.name, field.dataType.simpleString()) for field in fields)
 
     def create_schema(self, name: str) -> None:
         self.execute(self._folders.create_schema(name) if self._folders else f"CREATE SCHEMA IF NOT EXISTS {name}")
@@ -129,20 +110,14 @@ def _mapped(statement: str) -> Generator[None]:
         raise RunError(f"a Spark task failed: {_last_line(str(error))}") from error
     except PySparkException as error:
         text = str(error)
-        missing, conflict = (any(word in text for word in words) for words in (_MISSING, _CONFLICT))
-        raise SqlError(_shorten(text), statement, missing=missing, conflict=conflict) from error
+        raise SqlError(shorten(text), statement, missing=missing(text), conflict=conflict(text)) from error
     except Exception as error:
         # gRPC's errors are a lost server. Classic Spark comes without grpc, so they are told by their module.
         if any(kind.__module__.split(".")[0] == "grpc" for kind in type(error).__mro__):
-            raise RunError(f"the Spark server stopped answering: {_shorten(str(error))}") from error
+            raise RunError(f"the Spark server stopped answering: {shorten(str(error))}") from error
         raise
-
-
-def _shorten(text: str, limit: int = 600) -> str:
-    said = text.split("JVM stacktrace:", maxsplit=1)[0].split("== SQL", maxsplit=1)[0].strip()
-    return said if len(said) <= limit else f"{said[:limit]} …"
 
 
 def _last_line(text: str) -> str:
     lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
-    return _shorten(lines[-1] if lines else "no message")
+    return shorten(lines[-1] if lines else "no message")

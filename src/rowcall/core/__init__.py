@@ -2,6 +2,8 @@
 
     definition, job_file/, answer, template   what a user writes
     plan, prompt, sql, limits                 what a run will do, decided before it starts
+    engine_choice, engine_plan                which engine asks, and how
+    ai_query/                                 the SQL function: its call, its results, its errors
     endpoints/, outcome, retry                how an endpoint is spoken to and what its replies mean
     records, segments, spans, report          the values that a run makes
     ports, errors                             what is needed from the outside, and what can go wrong there

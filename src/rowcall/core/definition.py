@@ -5,7 +5,7 @@
 
 import re
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import (
     AfterValidator,
@@ -121,6 +121,14 @@ class Request(_Model):
     messages: tuple[Message, ...] | None = Field(
         default=None, min_length=1, description="A whole conversation instead of input."
     )
+    inputs: dict[str, Any] | None = Field(
+        default=None,
+        min_length=1,
+        description="For a custom model: its input columns by name, instead of input; `{column}` alone keeps the column's type.",
+    )
+    files: Annotated[str, StringConstraints(pattern=r"^\{.+\}$")] | None = Field(
+        default=None, description="A BINARY column with an image for each row, as `{photo}`; ai_query only."
+    )
     parameters: dict[str, Any] = Field(
         default_factory=dict, description="Body fields such as temperature, max_output_tokens."
     )
@@ -136,8 +144,10 @@ class Request(_Model):
 
     @model_validator(mode="after")
     def _one_prompt(self) -> "Request":
-        if (self.input is None) == (self.messages is None):
-            raise ValueError("give exactly one of input and messages")
+        if sum(given is not None for given in (self.input, self.messages, self.inputs)) != 1:
+            raise ValueError("give exactly one of input, messages and inputs")
+        if self.inputs is not None and self.instructions is not None:
+            raise ValueError("instructions go with input or messages; a custom model has inputs only")
         return self
 
 
@@ -210,10 +220,13 @@ Endpoint = Annotated[
 ]
 
 
-class ResponsesEngine(_Model):
-    """HTTP calls fanned out under one limit for the whole run."""
+class _Publishing(_Model):
+    publish_seconds: Seconds = Field(
+        default=60.0, description="How often durable answers are merged into the outputs while the run goes on."
+    )
 
-    kind: Literal["responses"] = "responses"
+
+class _Calls(_Model):
     concurrency: Whole = Field(
         default=16, ge=1, le=4096, description="Most calls in flight at once, over all tasks together."
     )
@@ -223,9 +236,6 @@ class ResponsesEngine(_Model):
     flush_seconds: Seconds = Field(
         default=1.0, description="How long a worker may hold an answer before it is durable."
     )
-    publish_seconds: Seconds = Field(
-        default=60.0, description="How often durable answers are merged into the outputs while the run goes on."
-    )
 
     @field_validator("tasks")
     @classmethod
@@ -233,6 +243,59 @@ class ResponsesEngine(_Model):
         if isinstance(value, int) and value < 1:
             raise ValueError("expected auto or a number of at least 1")
         return value
+
+
+class _Waves(_Model):
+    rows_per_statement: Whole | Literal["auto"] = Field(
+        default="auto", description="Rows one ai_query statement asks; auto sizes them to about ten minutes."
+    )
+    statement_timeout: Seconds = Field(
+        default=3600.0,
+        description="How long one ai_query statement may take; what it asked is lost if it takes longer.",
+    )
+    request_form: Literal["auto", "prompt", "responses", "chat", "columns"] = Field(
+        default="auto", description="How ai_query is given the request; auto picks what fits the endpoint."
+    )
+    response_format: Literal["json_schema", "ddl"] = Field(
+        default="json_schema", description="How ai_query is told a model's answer schema."
+    )
+
+    @field_validator("rows_per_statement")
+    @classmethod
+    def _at_least_one(cls, value: int | str) -> int | str:
+        if isinstance(value, int) and value < 1:
+            raise ValueError("expected auto or a number of at least 1")
+        return value
+
+
+class ResponsesEngine(_Calls, _Publishing):
+    """HTTP calls fanned out under one limit for the whole run."""
+
+    kind: Literal["responses"] = "responses"
+
+
+class AiQueryEngine(_Waves, _Publishing):
+    """`ai_query` in SQL, run in waves by a SQL warehouse or a Spark of Databricks; how many calls at once is the platform's."""
+
+    kind: Literal["ai_query"] = "ai_query"
+
+
+class AutoEngine(_Calls, _Waves, _Publishing):
+    """The one of the two that fits the endpoint, the rows and the job; `rowcall plan` says which and why."""
+
+    kind: Literal["auto"] = "auto"
+
+
+def _engine(value: object) -> object:
+    """`engine: auto` for short; a mapping that does not say its kind is auto."""
+    if isinstance(value, str):
+        if value not in ("auto", "responses", "ai_query"):
+            raise ValueError("expected auto, responses, ai_query or a mapping")
+        return {"kind": value}
+    return {"kind": "auto", **cast("dict[str, object]", value)} if isinstance(value, dict) else value
+
+
+Engine = Annotated[ResponsesEngine | AiQueryEngine | AutoEngine, Field(discriminator="kind")]
 
 
 class Answer(_Model):
@@ -333,7 +396,9 @@ class JobDefinition(_Model):
     prompts: Prompts
     request: Request
     endpoint: Endpoint
-    engine: ResponsesEngine = Field(default_factory=ResponsesEngine)
+    engine: Annotated[Engine, BeforeValidator(_engine)] = Field(
+        default_factory=AutoEngine, description="How the rows are asked: auto, or a mapping."
+    )
     answer: Literal["text"] | Answer = Field(default="text", description="text, or a schema for typed columns.")
     outputs: Outputs
     traces: Traces = Field(default_factory=Traces)

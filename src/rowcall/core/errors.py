@@ -63,6 +63,11 @@ class SqlError(RunError):
         super().__init__(f"{reason}\n  in: {_first_line(statement)}")
 
 
+def reason_of(error: RowcallError) -> str:
+    """Why, without the statement."""
+    return error.reason if isinstance(error, SqlError) else str(error)
+
+
 def _first_line(statement: str) -> str:
     lines = [line for line in statement.strip().splitlines() if line and not line.lstrip().startswith("--")]
     return lines[0].strip()[:160] if lines else ""

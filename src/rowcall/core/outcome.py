@@ -121,8 +121,8 @@ def read_reply(reply: HttpReply | HttpFailure, wire: Wire, now_ns: int) -> Reply
     if not 200 <= reply.status < 300:
         return _failure(reply, now_ns)
     read = read_body(reply.body, reply.headers.get("content-type", ""), wire)
-    if read.outcome is Outcome.OK and wire.answer is not None:
-        read = _fitted(read, wire.answer)
+    if wire.answer is not None:
+        read = fitted(read, wire.answer)
     return replace(read, error=replace(read.error, status=reply.status)) if read.error else read
 
 
@@ -131,8 +131,10 @@ def request_id_of(headers: Mapping[str, str]) -> str | None:
     return next((found for name in _REQUEST_IDS if (found := one_line(headers.get(name, ""), 200))), None)
 
 
-def _fitted(read: Reply, schema: AnswerSchema) -> Reply:
-    """The answer as the schema wants it, or an invalid one with its text as it came."""
+def fitted(read: Reply, schema: AnswerSchema) -> Reply:
+    """The answer as the schema wants it, or an invalid one with its text as it came. What is not ok stays as it is."""
+    if read.outcome is not Outcome.OK:
+        return read
     answer, complaint = fit(read.text or "", schema)
     if answer is not None:
         return replace(read, text=answer)
@@ -144,7 +146,7 @@ def _failure(reply: HttpReply, now_ns: int) -> Reply:
     said = ServerError(page_text(reply.body.decode("utf-8", "replace"))) if parsed is None else read_error(parsed)
     if 300 <= reply.status < 400:
         return _redirected(reply)
-    kind, code = _kind(said, reply.status)
+    kind, code = kind_of(said, reply.status)
     message = said.message or f"HTTP {reply.status} with an empty body"
     return Reply(
         Outcome.ERROR,
@@ -160,13 +162,18 @@ def _redirected(reply: HttpReply) -> Reply:
     return Reply(Outcome.ERROR, error=CallError(kind, f"redirected to {target}", reply.status))
 
 
-def _kind(said: ServerError, status: int) -> tuple[ErrorKind, str | None]:
+def kind_of(said: ServerError, status: int) -> tuple[ErrorKind, str | None]:
     """The kind of an error and the code that told it. A rate limit in it wins: waiting is what helps."""
     codes = (*said.codes, *_codes_in(said.message, status))
     known = [(kind, code) for code in codes if (kind := _KIND_OF_CODE.get(code.lower()))]
     limits = [(kind, code) for kind, code in known if kind is ErrorKind.RATE_LIMITED]
     fallback = (_kind_of_status(status), codes[0] if codes else None)
     return next(iter([*limits, *known]), fallback)
+
+
+def known_kind(code: str) -> ErrorKind | None:
+    """The kind that a server's own code stands for, if it is a known one."""
+    return _KIND_OF_CODE.get(code.lower())
 
 
 def _codes_in(message: str, status: int) -> list[str]:

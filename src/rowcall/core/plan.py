@@ -4,29 +4,35 @@
 `Bound.statements.count`; `make_plan` decides the rest. Both are pure and raise `DefinitionError` with every misfit.
 """
 
-import difflib
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
 
 from rowcall.core import sql
+from rowcall.core.ai_query.probing import Probes
 from rowcall.core.answer import AnswerSchema, parse_answer_schema
-from rowcall.core.definition import AppEndpoint, JobDefinition, ServingEndpoint
+from rowcall.core.definition import AiQueryEngine, AppEndpoint, JobDefinition, ResponsesEngine, ServingEndpoint
 from rowcall.core.endpoints import Wire
+from rowcall.core.engine_choice import EngineKind, Situation, choose, obstacle
+from rowcall.core.engine_plan import (
+    AiQueryStatements,
+    EnginePlan,
+    ai_query_plan,
+    ai_query_statements,
+    responses_plan,
+)
 from rowcall.core.errors import DefinitionError, Problem
-from rowcall.core.limits import Budget, Split, auto_tasks, failure_limit, split
-from rowcall.core.prompt import PromptProblemsError, RenderedRequest, render_request
+from rowcall.core.limits import Budget, failure_limit
+from rowcall.core.misfits import keys_of, outputs_misfits, request_of, shared_misfits
+from rowcall.core.prompt import RenderedRequest
 from rowcall.core.records import Column, RowCounts
 from rowcall.core.retry import RetryPolicy
 from rowcall.core.spans import SpanContext
 
-KEY_TYPES = re.compile(
-    r"string|(var)?char(\(\d+\))?|tinyint|smallint|int|bigint|date|timestamp(_ntz)?|boolean|decimal\(\d+,\d+\)"
-)
 CHARS_PER_TOKEN = 4
 
 
@@ -41,7 +47,8 @@ class EndpointFacts:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What there is: the columns of the prompt rows, of the outputs table if it exists, the endpoint, the compute."""
+    """What there is: the columns of the prompt rows, of the outputs table if it exists, the endpoint, the compute; and for
+    `ai_query` the forms that the session does not refuse, else why it refuses."""
 
     columns: tuple[Column, ...]
     outputs: tuple[Column, ...] | None
@@ -53,6 +60,8 @@ class Facts:
     traces: tuple[Column, ...] | None = None
     runs: tuple[Column, ...] | None = None
     workspace: str = ""
+    knows_ai_query: bool = False
+    probes: Probes = field(default_factory=Probes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,21 +74,6 @@ class EndpointPlan:
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class EnginePlan:
-    """How the rows are asked. Times are in seconds."""
-
-    kind: Literal["responses"]
-    reason: str
-    fan_out: Literal["executors", "driver"]
-    fan_out_reason: str
-    concurrency: int
-    split: Split
-    flush_rows: int
-    flush_seconds: float
-    publish_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +97,7 @@ class Bound:
     endpoint: EndpointPlan
     answer: AnswerSchema | None
     null_prompt: str
+    ai_query: AiQueryStatements | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +125,13 @@ class RunPlan:
 def bind(definition: JobDefinition, facts: Facts, texts: sql.SqlTexts, run: "RunOptions") -> Bound:
     """Fit a definition to what there is. Raises `DefinitionError` with everything that does not fit."""
     problems: list[Problem] = []
-    keys = _keys(definition, facts.columns, problems)
-    request = _request(definition, facts.columns, problems)
+    keys = keys_of(definition, facts.columns, problems)
+    request = request_of(definition, facts.columns, problems)
     answer = parse_answer_schema(definition.answer.fields) if definition.answer != "text" else None
     answer_type = answer.ddl if answer else "STRING"
     if facts.outputs is not None and not problems:
-        problems += _outputs_misfits(definition.outputs.table, facts.outputs, keys, answer_type)
-    problems += _shared_misfits("traces", facts.traces, texts) + _shared_misfits("runs", facts.runs, texts)
+        problems += outputs_misfits(definition.outputs.table, facts.outputs, keys, answer_type)
+    problems += shared_misfits("traces", facts.traces, texts) + shared_misfits("runs", facts.runs, texts)
     if problems or request is None:
         raise DefinitionError(problems)
     endpoint = _endpoint(definition, facts.endpoint, answer)
@@ -151,6 +146,7 @@ def bind(definition: JobDefinition, facts: Facts, texts: sql.SqlTexts, run: "Run
         endpoint,
         answer,
         request.null_prompt,
+        ai_query_statements(definition, texts, tables, endpoint.name, facts.endpoint.task, facts.probes),
     )
 
 
@@ -188,7 +184,7 @@ def make_plan(definition: JobDefinition, bound: Bound, facts: Facts, counts: Row
         session=facts.session,
         workspace=facts.workspace,
         bound=bound,
-        engine=_engine(definition, facts, counts),
+        engine=_engine(definition, bound, facts, counts),
         calls=CallPlan(limits.timeout, RetryPolicy(attempts=limits.attempts), limits.deadline, budget),
         rows=counts,
         spans=SpanContext(
@@ -203,107 +199,6 @@ def make_plan(definition: JobDefinition, bound: Bound, facts: Facts, counts: Row
     )
 
 
-def misfits(definition: JobDefinition, columns: Sequence[Column]) -> list[Problem]:
-    """What of a definition does not fit the columns there are."""
-    problems: list[Problem] = []
-    _keys(definition, columns, problems)
-    _request(definition, columns, problems)
-    return problems
-
-
-def _keys(definition: JobDefinition, columns: Sequence[Column], problems: list[Problem]) -> tuple[Column, ...]:
-    by_name = {column.name.lower(): column for column in columns}
-    names = [column.name for column in columns]
-    found: list[Column] = []
-    for name in definition.prompts.key:
-        column = by_name.get(name.lower())
-        if column is None:
-            close = difflib.get_close_matches(name, names, n=1)
-            hint = f"Did you mean `{close[0]}`? " if close else ""
-            problems.append(
-                Problem(
-                    "",
-                    "prompts.key",
-                    f"there is no column {name!r}",
-                    hint=f"{hint}There are: {', '.join(names)}.",
-                )
-            )
-        elif not KEY_TYPES.fullmatch(column.type):
-            expected = "a text, whole number, decimal, date, timestamp or boolean"
-            problems.append(Problem("", "prompts.key", f"column {name!r} is {column.type}; a key is {expected}"))
-        elif column.name.lower() in sql.OUTPUT_COLUMNS:
-            hint = f"Rename it in prompts.query: SELECT *, {column.name} AS {column.name}_key FROM …"
-            problems.append(
-                Problem("", "prompts.key", f"the outputs table has a column {column.name!r} of its own", hint=hint)
-            )
-        else:
-            found.append(column)
-    return tuple(found)
-
-
-def _request(definition: JobDefinition, columns: Sequence[Column], problems: list[Problem]) -> RenderedRequest | None:
-    try:
-        return render_request(definition.request, columns)
-    except PromptProblemsError as errors:
-        problems += [
-            Problem("", _request_key(definition, error.key), error.message, hint=error.hint)
-            for error in errors.problems
-        ]
-        return None
-
-
-def _request_key(definition: JobDefinition, key: str) -> str:
-    """The key a user wrote, from the place in the neutral request: its messages come from instructions, input or messages."""
-    match = re.fullmatch(r"request\.messages\[(\d+)\]\.content", key)
-    if match is None:
-        return key
-    index, has_instructions = int(match[1]), definition.request.instructions is not None
-    if has_instructions and index == 0:
-        return "request.instructions"
-    return (
-        "request.input"
-        if definition.request.input is not None
-        else f"request.messages[{index - has_instructions}].content"
-    )
-
-
-def _outputs_misfits(
-    table: str, columns: Sequence[Column], keys: Sequence[Column], answer_type: str
-) -> Iterator[Problem]:
-    there = {column.name.lower(): column.type for column in columns}
-    wanted = {key.name.lower(): key.type for key in keys} | {"answer": answer_type}
-    remedy = "Write to another table, or rename this one."
-    missing = [name for name in (*wanted, *sql.OUTPUT_COLUMNS) if name not in there]
-    if missing:
-        said = f"{table} exists but lacks {', '.join(dict.fromkeys(missing))}"
-        yield Problem("", "outputs.table", said, hint=remedy)
-    for name, type_ in wanted.items():
-        if name in there and _plain(there[name]) != _plain(type_):
-            said = f"column {name!r} of {table} is {there[name]}, this job writes {type_.lower()}"
-            yield Problem("", "outputs.table", said, hint=remedy)
-    extra = [name for name in there if name not in wanted and name not in sql.OUTPUT_COLUMNS]
-    if extra and not missing:
-        yield Problem(
-            "",
-            "outputs.table",
-            f"{table} has columns this job does not fill: {', '.join(extra)}",
-            hint=remedy,
-        )
-
-
-def _shared_misfits(name: str, columns: Sequence[Column] | None, texts: sql.SqlTexts) -> list[Problem]:
-    """A traces or runs table of another kind would be found out only when all is paid for."""
-    if columns is None:
-        return []
-    lacks = [column for column in sql.column_names(texts[f"tables/{name}"]) if column not in {c.name for c in columns}]
-    said = f"the table exists but lacks {', '.join(lacks[:5])}"
-    return [Problem("", f"{name}.table", said, hint="Name another table.")] if lacks else []
-
-
-def _plain(type_: str) -> str:
-    return re.sub(r"[\s`]", "", type_).lower()
-
-
 def _endpoint(definition: JobDefinition, facts: EndpointFacts, answer: AnswerSchema | None) -> EndpointPlan:
     endpoint = definition.endpoint
     reason = "as the job says" if endpoint.api == "responses" else "agents answer the Responses API"
@@ -313,10 +208,17 @@ def _endpoint(definition: JobDefinition, facts: EndpointFacts, answer: AnswerSch
     if isinstance(endpoint, ServingEndpoint):
         if endpoint.api == "auto" and facts.task:
             reason = f"its task is {facts.task}"
-        wire = Wire(api="responses", model=endpoint.serving, stream=endpoint.stream, answer=answer)
+        api = api_of(endpoint, facts.task)
+        wire = Wire(api=api, model=endpoint.serving, stream=endpoint.stream, answer=answer)
         return EndpointPlan("serving", endpoint.serving, facts.url, reason, wire)
     wire = Wire(api="responses", model=endpoint.model, stream=endpoint.stream, answer=answer)
     return EndpointPlan("url", endpoint.url, facts.url, reason, wire)
+
+
+def api_of(endpoint: ServingEndpoint, task: str) -> Literal["responses", "chat"]:
+    """Models and chat agents take chats; of the models some take the Responses API as well, and a stream is read in its shape."""
+    chats = ("llm/v1/chat", "agent/v1/chat", "agent/v2/chat")
+    return "chat" if endpoint.api == "auto" and task in chats and not endpoint.stream else "responses"
 
 
 def tables_beside(definition: JobDefinition) -> tuple[str, str]:
@@ -336,6 +238,7 @@ def _tables(definition: JobDefinition, run_id: str) -> sql.Tables:
         traces=traces,
         runs=runs,
         pending=sql.table_beside(definition.outputs.table, suffix=f"__pending_{run}"),
+        replies=sql.table_beside(definition.outputs.table, suffix=f"__replies_{run}"),
         staged=f"rowcall_staged_{run}",
     )
 
@@ -362,7 +265,9 @@ def _statements(
         count=sql.count(texts, rendered, keys, outputs, only_new=run.only_new),
         preview=sql.preview(texts, rendered, keys, run.preview_rows),
         create_tables=sql.create_tables(texts, tables, keys, answer_type, comment),
-        pending=sql.pending(texts, rendered, keys, tables, only_new=run.only_new),
+        pending=sql.pending(
+            texts, rendered, keys, tables, only_new=run.only_new, files=shape.request.files is not None
+        ),
         fetch=sql.fetch(texts, tables),
         merge_outputs=sql.merge_outputs(texts, tables, keys, answer_type, run.run_id),
         merge_traces=sql.merge_traces(texts, tables, version=run.version, resource=resource, since=run.day),
@@ -398,29 +303,34 @@ def _key_problems(definition: JobDefinition, counts: RowCounts) -> Iterator[Prob
         )
 
 
-def _engine(definition: JobDefinition, facts: Facts, counts: RowCounts) -> EnginePlan:
-    engine = definition.engine
-    fan_out: Literal["executors", "driver"] = "executors" if facts.executors else "driver"
-    reason = "the session has executors" if facts.executors else "the session has no executors"
-    if engine.fan_out != "auto":
-        fan_out, reason = engine.fan_out, "as the job says"
-    if fan_out == "executors" and not facts.executors:
-        raise DefinitionError(
-            [Problem("", "engine.fan_out", f"{facts.session} has no executors", hint="Use auto or driver.")]
-        )
-    tasks = engine.tasks
-    if fan_out == "driver":
-        tasks = 1
-    elif tasks == "auto":
-        tasks = auto_tasks(engine.concurrency) if facts.parallel else 1
-    return EnginePlan(
-        kind="responses",
-        reason="it reaches every endpoint and brings usage and traces",
-        fan_out=fan_out,
-        fan_out_reason=reason,
-        concurrency=engine.concurrency,
-        split=split(engine.concurrency, tasks, counts.pending),
-        flush_rows=engine.flush_rows,
-        flush_seconds=engine.flush_seconds,
-        publish_seconds=engine.publish_seconds,
+def _engine(definition: JobDefinition, bound: Bound, facts: Facts, counts: RowCounts) -> EnginePlan:
+    situation = situation_of(definition, facts, rows=counts.pending)
+    choice, engine = choose(situation), definition.engine
+    reason = obstacle(situation, choice.kind)
+    if choice.kind == "ai_query" and reason is None and bound.ai_query is None:
+        reason = f"{facts.session} was not asked what it makes of ai_query"
+    if reason is not None:
+        raise DefinitionError([Problem("", "engine.kind", reason, hint=_other_engine(situation, choice.kind))])
+    if choice.kind == "ai_query" and bound.ai_query is not None and not isinstance(engine, ResponsesEngine):
+        return ai_query_plan(engine, choice.reason, bound.ai_query)
+    if isinstance(engine, AiQueryEngine):
+        raise TypeError("an engine that the job does not name")
+    rows, parallel = counts.pending, facts.parallel
+    return responses_plan(engine, choice.reason, facts.session, rows, executors=facts.executors, parallel=parallel)
+
+
+def situation_of(definition: JobDefinition, facts: Facts, *, rows: int | None) -> Situation:
+    """What the choice of the engine depends on."""
+    return Situation(
+        definition=definition,
+        task=facts.endpoint.task,
+        session=facts.session,
+        knows_ai_query=facts.knows_ai_query,
+        refusal=facts.probes.refusal,
+        rows=rows,
     )
+
+
+def _other_engine(situation: Situation, kind: EngineKind) -> str:
+    other: EngineKind = "responses" if kind == "ai_query" else "ai_query"
+    return f"Use {other}, or auto." if obstacle(situation, other) is None else ""

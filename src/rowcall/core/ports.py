@@ -55,8 +55,8 @@ class SqlSession(Protocol):
         """Ids of the statements sent so far, as the workspace's query history knows them; none where it keeps no history."""
         ...
 
-    def execute(self, statement: str) -> None:
-        """Run a statement for its effect."""
+    def execute(self, statement: str) -> str | None:
+        """Run a statement for its effect; returns its id in the query history, None where there is none."""
         ...
 
     def query(self, statement: str, parameters: Mapping[str, object] | None = None) -> list[Row]:

@@ -6,7 +6,7 @@ The prompt is rendered once, in SQL, for every engine. `parse_template` reads a 
 - `{address.city}` reaches into a struct; a column that is really named `address.city` comes first.
 - ``{`odd}name`}`` names any column at all; a backtick in the name is doubled.
 - `{{` and `}}` are plain braces.
-- In parameters, custom_inputs and databricks_options a value that is nothing but `{column}` keeps the column's type.
+- In inputs, parameters, custom_inputs and databricks_options a value that is nothing but `{column}` keeps the column's type.
 """
 
 import difflib
@@ -24,6 +24,7 @@ from rowcall.core.template import Field, TemplateError, parse_template
 DIALECT = "databricks"
 _TOKEN = re.compile(r"'(?:[^'\\]|\\.)*'|`(?:[^`]|``)*`", re.DOTALL)
 _COMPLEX = re.compile(r"(array|map|struct|variant)\b")
+_TYPED = ("inputs", "parameters", "custom_inputs", "databricks_options")
 _PLAIN_TYPE = re.compile(r"(array|map|struct)<.*>|[a-z_][a-z_ ]*(\(\d+(, ?\d+)?\))?", re.DOTALL)
 
 
@@ -38,29 +39,51 @@ class PromptError(ValueError):
 @dataclass(frozen=True, slots=True)
 class RenderedRequest:
     """`json` is SQL for the request as JSON text, NULL where the row is not to be asked; `skip` is SQL that is true for rows to
-    leave out, or None; `null_prompt` is what to say of a row whose request is NULL."""
+    leave out, or None; `null_prompt` is what to say of a row whose request is NULL; `files` is SQL for the image that goes with
+    it, or None."""
 
     json: str
     skip: str | None
     null_prompt: str
+    files: str | None = None
 
 
 def render_request(request: Request, columns: Sequence[Column], alias: str = "p") -> RenderedRequest:
     """Build the expression over the columns of the relation `alias`. Raises `PromptProblemsError` with everything that is wrong."""
     scope = _Scope(columns, alias)
     json_sql = _concat(list(_json(neutral_request(request), "request", scope, text=True)))
+    files = _files(request, scope)
     if scope.problems:
         raise PromptProblemsError(scope.problems)
     nulls = [field.copy().is_(exp.null()) for field in scope.used.values()]
     if not nulls:
-        return RenderedRequest(to_sql(json_sql), None, "")
+        return RenderedRequest(to_sql(json_sql), None, "", files)
     if request.nulls == "skip":
-        return RenderedRequest(to_sql(json_sql), to_sql(exp.or_(*nulls)), "")
+        return RenderedRequest(to_sql(json_sql), to_sql(exp.or_(*nulls)), "", files)
     unaskable = exp.or_(*nulls) if request.nulls == "error" else exp.and_(*nulls)
     names = ", ".join(scope.used)
     said = f"one of {names} is NULL" if request.nulls == "error" else f"all of {names} are NULL"
     guarded = exp.Case().when(unaskable, exp.cast(exp.null(), "string")).else_(json_sql)
-    return RenderedRequest(to_sql(guarded), None, said if len(nulls) > 1 else f"{names} is NULL")
+    return RenderedRequest(to_sql(guarded), None, said if len(nulls) > 1 else f"{names} is NULL", files)
+
+
+def _files(request: Request, scope: "_Scope") -> str | None:
+    """The column of `request.files`, as it is: an image is no text and travels in a column of its own."""
+    if request.files is None:
+        return None
+    try:
+        parts = parse_template(request.files)
+    except TemplateError as error:
+        scope.problems.append(PromptError("request.files", str(error)))
+        return None
+    field = parts[0]
+    if len(parts) > 1 or not isinstance(field, Field):
+        scope.problems.append(PromptError("request.files", "expected one column in braces, such as {photo}"))
+        return None
+    expression, type_ = scope.resolve(field, "request.files", counts=False, binary=True)
+    if type_ not in ("binary", "void"):
+        scope.problems.append(PromptError("request.files", f"column {field.name!r} is {type_}, not BINARY"))
+    return to_sql(expression)
 
 
 class PromptProblemsError(ValueError):
@@ -83,6 +106,8 @@ def neutral_request(request: Request) -> dict[str, object]:
         "custom_inputs": request.custom_inputs,
         "databricks_options": request.databricks_options,
     }
+    if request.inputs is not None:
+        return {"inputs": request.inputs, **{key: value for key, value in extras.items() if value}}
     return {"messages": messages, **{key: value for key, value in extras.items() if value}}
 
 
@@ -96,14 +121,14 @@ class _Scope:
         self.used: dict[str, exp.Condition] = {}
         self.problems: list[PromptError] = []
 
-    def resolve(self, field: Field, key: str, *, counts: bool) -> tuple[exp.Condition, str]:
+    def resolve(self, field: Field, key: str, *, counts: bool, binary: bool = False) -> tuple[exp.Condition, str]:
         """The SQL for a placeholder and its type; an unknown one is noted and stands as NULL."""
         try:
             expression, type_ = self._find(field)
         except _NotFoundError as error:
             self.problems.append(PromptError(key, str(error), error.hint))
             return exp.null(), "void"
-        if type_ == "binary":
+        if type_ == "binary" and not binary:
             self.problems.append(
                 PromptError(key, f"column {field.name!r} is BINARY", "Decode it in prompts.query first.")
             )
@@ -137,10 +162,26 @@ class _NotFoundError(Exception):
         super().__init__(message)
 
 
+def value_type(value: str, columns: Sequence[Column]) -> str:
+    """The SQL type of what a text of `inputs`, `parameters` or `custom_inputs` is rendered to: that of the column if it is
+    nothing but a placeholder. Raises `PromptError` for an unknown column."""
+    try:
+        parts = parse_template(value)
+    except TemplateError as error:
+        raise PromptError("", str(error), "For a plain brace write {{ or }}.") from error
+    if len(parts) != 1 or not isinstance(parts[0], Field):
+        return "string"
+    scope = _Scope(columns, "p")
+    _, type_ = scope.resolve(parts[0], "", counts=False)
+    if scope.problems:
+        raise scope.problems[0]
+    return type_
+
+
 def field_type(type_: str, path: Sequence[str], *, of: str) -> str:
     """The type of a field inside the struct `of`, `string` where it cannot be told. Raises where there is no such field."""
     for part in path:
-        fields = _struct_fields(type_)
+        fields = struct_fields(type_)
         if fields is None:
             return "string"
         if part.lower() not in fields:
@@ -152,7 +193,7 @@ def field_type(type_: str, path: Sequence[str], *, of: str) -> str:
     return type_
 
 
-def _struct_fields(type_: str) -> dict[str, str] | None:
+def struct_fields(type_: str) -> dict[str, str] | None:
     """The fields of a struct type by name, none for another type, None where odd names leave it open. Spark writes names bare,
     so this does not read SQL."""
     match = re.fullmatch(r"struct<(.*)>", type_, re.DOTALL)
@@ -188,7 +229,7 @@ def _json(value: object, key: str, scope: _Scope, *, text: bool) -> Iterator[str
             yield "{"
             for index, (name, item) in enumerate(value.items()):
                 yield f"{', ' if index else ''}{json.dumps(str(name))}: "
-                inside = text and name not in ("parameters", "custom_inputs", "databricks_options")
+                inside = text and name not in _TYPED
                 yield from _json(item, f"{key}.{name}", scope, text=inside)
             yield "}"
         case list() | tuple():

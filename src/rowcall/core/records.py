@@ -107,7 +107,11 @@ class HttpFailure:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One exchange of a call. Times are Unix nanoseconds; `waited` is the pause before it, in seconds."""
+    """One exchange of a call. Times are Unix nanoseconds; `waited` is the pause before it, in seconds.
+
+    Where `ai_query` asked, `wave` is the number of the statement in its run, `statement_id` its id in the query history, and the
+    times are the statement's: how long a row took is not told.
+    """
 
     number: int
     started_ns: int
@@ -118,11 +122,13 @@ class Attempt:
     error: CallError | None = None
     retry_after: float | None = None
     request_id: str | None = None
+    wave: int | None = None
+    statement_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Asking one request, retries included: the last reply and every attempt that led to it."""
+    """Asking one request, retries included: the last reply and the attempts that led to it, as far as they are known."""
 
     request_hash: str
     reply: Reply
@@ -134,7 +140,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a relation. `type` is the SQL type in lower case: `string`, `bigint`, `struct<a:int>`."""
+    """A column of a relation. `type` is the SQL type in lower case but for the names of fields: `string`, `struct<Id:int>`."""
 
     name: str
     type: str

@@ -45,8 +45,8 @@ class RunRow:
     outputs_table: str
     traces_table: str
     definition_hash: str
-    concurrency: int
-    tasks: int
+    concurrency: int | None
+    tasks: int | None
     source_rows: int
     duplicate_rows: int
     answered_rows: int
@@ -63,6 +63,7 @@ class RunRow:
     started_at: int
     ended_at: int | None
     rowcall_version: str
+    statement_ids: Sequence[str]
     context: Mapping[str, str]
 
     @property
@@ -116,8 +117,8 @@ def started(plan: RunPlan, started_at: int, version: str, context: Mapping[str, 
         outputs_table=bare_name(tables.outputs),
         traces_table=bare_name(tables.traces),
         definition_hash=plan.definition_hash,
-        concurrency=plan.engine.concurrency,
-        tasks=plan.engine.split.tasks,
+        concurrency=None if plan.engine.kind == "ai_query" else plan.engine.concurrency,
+        tasks=None if plan.engine.kind == "ai_query" else plan.engine.split.tasks,
         source_rows=rows.source,
         duplicate_rows=rows.duplicates,
         answered_rows=rows.answered,
@@ -134,12 +135,15 @@ def started(plan: RunPlan, started_at: int, version: str, context: Mapping[str, 
         started_at=started_at,
         ended_at=None,
         rowcall_version=version,
+        statement_ids=[],
         context=dict(context),
     )
 
 
-def ended(row: RunRow, status: Status, message: str | None, total: Tally, ended_at: int) -> RunRow:
-    """The row of a run that is over."""
+def ended(
+    row: RunRow, status: Status, message: str | None, total: Tally, ended_at: int, statement_ids: Sequence[str] = ()
+) -> RunRow:
+    """The row of a run that is over. `statement_ids` are those of its statements that are in a query history."""
     return replace(
         row,
         status=status,
@@ -153,6 +157,7 @@ def ended(row: RunRow, status: Status, message: str | None, total: Tally, ended_
         output_tokens=total.output_tokens,
         cost=total.cost,
         ended_at=ended_at,
+        statement_ids=[*row.statement_ids, *statement_ids],
     )
 
 
@@ -168,7 +173,7 @@ def record(row: RunRow) -> "pa.Table":
         "started_at": when,
         "ended_at": when,
     }
-    kinds |= {"failures": pa.map_(text, number), "context": pa.map_(text, text)}
+    kinds |= {"failures": pa.map_(text, number), "context": pa.map_(text, text), "statement_ids": pa.list_(text)}
     values = asdict(row) | {"failures": list(row.failures.items()), "context": list(row.context.items())}
     schema = pa.schema(
         [(name, kinds.get(name) or (number if isinstance(value, int) else text)) for name, value in values.items()]

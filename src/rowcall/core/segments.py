@@ -85,7 +85,7 @@ def schema() -> "pa.Schema":
 
 def _row(finished: Finished) -> dict[str, object]:
     call, reply = finished.call, finished.call.reply
-    usage = asdict(reply.usage)
+    usage, last = asdict(reply.usage), call.attempts[-1] if call.attempts else None
     return {
         "request_hash": call.request_hash,
         "answer": _clean(reply.text) if reply.outcome in ANSWERED else None,
@@ -93,8 +93,8 @@ def _row(finished: Finished) -> dict[str, object]:
         "error": _clean_error(call),
         "usage": usage if any(value is not None for value in usage.values()) else None,
         "cost": finished.cost,
-        "latency_ms": (call.ended_ns - call.started_ns) // 1_000_000,
-        "attempts": len(call.attempts),
+        "latency_ms": None if last and last.wave is not None else (call.ended_ns - call.started_ns) // 1_000_000,
+        "attempts": last.number if last else 0,
         "custom_outputs": _clean(reply.custom_outputs),
         "trace_id": call.trace_id,
         "answered_at": call.ended_ns // 1000,

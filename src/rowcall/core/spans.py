@@ -86,7 +86,8 @@ def _root(call: Call, request: str, context: SpanContext, root: str) -> Span:
         "rowcall.job": context.job,
         "rowcall.request_hash": call.request_hash,
         "rowcall.outcome": reply.outcome.value,
-        "rowcall.attempts": len(call.attempts),
+        "rowcall.attempts": call.attempts[-1].number if call.attempts else 0,
+        "rowcall.usage_missing": _usage_missing(call),
         "rowcall.agent_trace_id": reply.trace_id,
         "rowcall.request": _content(request, context.content),
         "rowcall.answer": _content(reply.text, context.content),
@@ -97,10 +98,18 @@ def _root(call: Call, request: str, context: SpanContext, root: str) -> Span:
     return _span(_Ids(call.trace_id, root), name, "SPAN_KIND_CLIENT", times, attributes, status)
 
 
+def _usage_missing(call: Call) -> str | None:
+    """Why there are no tokens where a person would look for them."""
+    asked_in_sql = bool(call.attempts) and call.attempts[-1].wave is not None
+    return "ai_query does not tell them" if asked_in_sql and call.reply.usage.total_tokens is None else None
+
+
 def _attempt(call: Call, attempt: Attempt, context: SpanContext, root: str) -> Span:
     error = attempt.error
     attributes: dict[str, object] = {
-        "http.request.method": "POST",
+        "http.request.method": "POST" if attempt.wave is None else None,
+        "rowcall.wave": attempt.wave,
+        "rowcall.statement_id": attempt.statement_id,
         "http.response.status_code": attempt.status,
         "http.request.resend_count": attempt.number - 1 or None,
         "server.address": context.address,

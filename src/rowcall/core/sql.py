@@ -37,13 +37,14 @@ OUTPUT_COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """The tables of a run, quoted. `staged` is the temporary view over what is being published, a name of the run's own:
-    runs may share a session."""
+    """The tables of a run, quoted. `replies` keeps what `ai_query` returned. `staged` is the temporary view over what is being
+    published, a name of the run's own: runs may share a session."""
 
     outputs: str
     traces: str
     runs: str
     pending: str
+    replies: str
     staged: str
 
 
@@ -93,7 +94,7 @@ def volume_beside(name: str) -> tuple[str, str, str] | None:
 
 
 def create_volume(texts: SqlTexts, volume: tuple[str, str, str]) -> str:
-    return _fill(texts, "tables/journal_volume", volume=_quoted(volume))
+    return fill(texts, "tables/journal_volume", volume=_quoted(volume))
 
 
 def bare_name(quoted: str) -> str:
@@ -114,15 +115,15 @@ def source(texts: SqlTexts, prompts: Prompts, query: str | None) -> str:
     """The relation of prompt rows; `query` is the text of `prompts.query` or of `prompts.file`."""
     where = f"({prompts.where.strip()}\n)" if prompts.where else "true"
     if prompts.table is not None:
-        return _fill(texts, "statements/source_table", table=quote_table(prompts.table), where=where)
-    return _fill(texts, "statements/source_query", query=(query or "").strip().rstrip(";"), where=where)
+        return fill(texts, "statements/source_table", table=quote_table(prompts.table), where=where)
+    return fill(texts, "statements/source_query", query=(query or "").strip().rstrip(";"), where=where)
 
 
 def rendered(
     texts: SqlTexts, source_sql: str, keys: Sequence[Column], request: RenderedRequest, fingerprint: str
 ) -> str:
     """The relation (key, request, request_hash) of every prompt row."""
-    return _fill(
+    return fill(
         texts,
         "statements/rendered",
         fingerprint=literal(fingerprint),
@@ -130,12 +131,15 @@ def rendered(
         request=request.json,
         source=source_sql,
         wanted=f"NOT ({request.skip})" if request.skip else "true",
+        files_in=f",\n    {request.files} AS files" if request.files else "",
+        files_out=",\n  files" if request.files else "",
+        files_hash=", coalesce(sha2(files, 256), '')" if request.files else "",
     )
 
 
 def count(texts: SqlTexts, rendered_sql: str, keys: Sequence[Column], outputs: str | None, *, only_new: bool) -> str:
     """Count the rows by what becomes of them; `outputs` is None while the table does not exist."""
-    return _fill(
+    return fill(
         texts,
         "statements/count",
         rendered=rendered_sql,
@@ -148,12 +152,14 @@ def count(texts: SqlTexts, rendered_sql: str, keys: Sequence[Column], outputs: s
 
 def preview(texts: SqlTexts, rendered_sql: str, keys: Sequence[Column], limit: int) -> str:
     order = ", ".join(f"key.{identifier(key.name)}" for key in keys)
-    return _fill(texts, "statements/preview", rendered=rendered_sql, order=order, limit=str(limit))
+    return fill(texts, "statements/preview", rendered=rendered_sql, order=order, limit=str(limit))
 
 
-def pending(texts: SqlTexts, rendered_sql: str, keys: Sequence[Column], tables: Tables, *, only_new: bool) -> str:
+def pending(
+    texts: SqlTexts, rendered_sql: str, keys: Sequence[Column], tables: Tables, *, only_new: bool, files: bool = False
+) -> str:
     """Write the rows to ask into the pending table. The outputs table must exist."""
-    return _fill(
+    return fill(
         texts,
         "statements/pending",
         pending=tables.pending,
@@ -161,6 +167,7 @@ def pending(texts: SqlTexts, rendered_sql: str, keys: Sequence[Column], tables: 
         answered=_answered(texts, rendered_sql, keys, tables.outputs),
         same_key=_same_key(keys, "rendered", "answered"),
         same_request="" if only_new else " AND rendered.request_hash = answered.request_hash",
+        files_once=", max(files) AS files" if files else "",
     )
 
 
@@ -171,7 +178,7 @@ def create_tables(
         f"{identifier(key.name)} {key.type.upper()} COMMENT 'Key of the prompt row'" for key in keys
     )
     return (
-        _fill(
+        fill(
             texts,
             "tables/outputs",
             outputs=tables.outputs,
@@ -179,19 +186,19 @@ def create_tables(
             answer_type=answer_type,
             comment=literal(comment),
         ),
-        _fill(texts, "tables/traces", traces=tables.traces),
-        _fill(texts, "tables/runs", runs=tables.runs),
+        fill(texts, "tables/traces", traces=tables.traces),
+        fill(texts, "tables/runs", runs=tables.runs),
     )
 
 
 def fetch(texts: SqlTexts, tables: Tables) -> str:
-    return _fill(texts, "statements/fetch", pending=tables.pending)
+    return fill(texts, "statements/fetch", pending=tables.pending)
 
 
 def merge_outputs(texts: SqlTexts, tables: Tables, keys: Sequence[Column], answer_type: str, run_id: str) -> str:
     """Publish the answers of the staged view; run it as often as you like."""
     structured = answer_type != "STRING"
-    return _fill(
+    return fill(
         texts,
         "statements/merge_outputs",
         outputs=tables.outputs,
@@ -213,7 +220,7 @@ def merge_traces(texts: SqlTexts, tables: Tables, *, version: str, resource: str
     Spans are looked for from the day before: a session west of UTC dates the first ones so.
     """
     day_before = date.fromisoformat(since) - timedelta(days=1)
-    return _fill(
+    return fill(
         texts,
         "statements/merge_traces",
         traces=tables.traces,
@@ -225,21 +232,21 @@ def merge_traces(texts: SqlTexts, tables: Tables, *, version: str, resource: str
 
 
 def merge_run(texts: SqlTexts, tables: Tables) -> str:
-    return _fill(texts, "statements/merge_run", runs=tables.runs, staged=tables.staged)
+    return fill(texts, "statements/merge_run", runs=tables.runs, staged=tables.staged)
 
 
 def summary(texts: SqlTexts, tables: Tables) -> str:
-    return _fill(texts, "statements/summary", staged=tables.staged)
+    return fill(texts, "statements/summary", staged=tables.staged)
 
 
 def list_runs(texts: SqlTexts, runs: str, limit: int) -> str:
     """Takes the parameters `job`, empty for all, and `run_id`, the beginning of an id."""
-    return _fill(texts, "statements/list_runs", runs=runs, limit=str(limit))
+    return fill(texts, "statements/list_runs", runs=runs, limit=str(limit))
 
 
 def list_failures(texts: SqlTexts, outputs: str, limit: int) -> str:
     """Takes the parameter `run_id`."""
-    return _fill(texts, "statements/list_failures", outputs=outputs, limit=str(limit))
+    return fill(texts, "statements/list_failures", outputs=outputs, limit=str(limit))
 
 
 def _rank(outcome: str) -> str:
@@ -255,15 +262,15 @@ def _quoted(parts: Sequence[str]) -> str:
     return ".".join(identifier(part) for part in parts)
 
 
-def _fill(texts: SqlTexts, name: str, **slots: str) -> str:
+def fill(texts: SqlTexts, name: str, **slots: str) -> str:
     """A file's statement without its leading comment lines' final newline; every slot must be given, and no other."""
     return Template(texts[name]).substitute(slots).rstrip()
 
 
 def _answered(texts: SqlTexts, rendered_sql: str, keys: Sequence[Column], outputs: str | None) -> str:
     if outputs is None:
-        return _fill(texts, "statements/answered_none", rendered=rendered_sql)
-    return _fill(texts, "statements/answered", key=_key_struct(keys, "o"), outputs=outputs)
+        return fill(texts, "statements/answered_none", rendered=rendered_sql)
+    return fill(texts, "statements/answered", key=_key_struct(keys, "o"), outputs=outputs)
 
 
 def _key_struct(keys: Sequence[Column], alias: str) -> str:

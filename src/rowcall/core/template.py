@@ -1,7 +1,9 @@
 """Texts with `{column}` placeholders: read, not yet rendered."""
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 _TOKEN = re.compile(r"\{\{|\}\}|\{`((?:[^`]|``)+)`\}|\{([^{}`]+)\}|[{}]")
 
@@ -19,6 +21,35 @@ class Field:
 
 
 Part = str | Field
+
+
+def varies(value: object) -> bool:
+    """Whether a value of a job holds a placeholder. A brace that is no template is for whoever renders it to complain of."""
+    match value:
+        case str():
+            try:
+                return any(isinstance(part, Field) for part in parse_template(value))
+            except TemplateError:
+                return True
+        case Mapping():
+            return any(map(varies, cast("Mapping[str, object]", value).values()))
+        case list() | tuple():
+            return any(map(varies, cast("Sequence[object]", value)))
+        case _:
+            return False
+
+
+def constant(value: object) -> object:
+    """A value without placeholders as it is rendered: its doubled braces are plain ones."""
+    match value:
+        case str():
+            return "".join(part for part in parse_template(value) if isinstance(part, str))
+        case Mapping():
+            return {name: constant(each) for name, each in cast("Mapping[str, object]", value).items()}
+        case list() | tuple():
+            return [constant(each) for each in cast("Sequence[object]", value)]
+        case _:
+            return value
 
 
 def parse_template(text: str) -> list[Part]:

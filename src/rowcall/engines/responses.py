@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
+from rowcall.core.engine_plan import ResponsesPlan
 from rowcall.core.errors import RunError
 from rowcall.core.limits import stop_reason
 from rowcall.core.plan import RunPlan
@@ -25,9 +26,11 @@ INTERRUPTED = "interrupted"
 Meanwhile = Callable[[Progress], None]
 
 
-def recipe_of(plan: RunPlan, connect: Connect, open_journal: OpenJournal, started_ns: int) -> Recipe:
+def recipe_of(
+    plan: RunPlan, engine: ResponsesPlan, connect: Connect, open_journal: OpenJournal, started_ns: int
+) -> Recipe:
     """The slice of a plan that travels to the tasks."""
-    endpoint, engine, calls = plan.bound.endpoint, plan.engine, plan.calls
+    endpoint, calls = plan.bound.endpoint, plan.calls
     return Recipe(
         connect=connect,
         open_journal=open_journal,
@@ -46,14 +49,16 @@ def recipe_of(plan: RunPlan, connect: Connect, open_journal: OpenJournal, starte
     )
 
 
-def execute(plan: RunPlan, session: SqlSession, journal: Journal, recipe: Recipe, meanwhile: Meanwhile) -> Progress:
+def execute(
+    plan: RunPlan, engine: ResponsesPlan, session: SqlSession, journal: Journal, recipe: Recipe, meanwhile: Meanwhile
+) -> Progress:
     """Ask every pending row; returns when all are asked or the run stopped.
 
     Ctrl-C asks the tasks to stop and waits for the calls in flight, whose answers are kept. A second one makes the run a
     failed one, but still waits for the tasks that cannot be interrupted.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="rowcall-tasks") as background:
-        tasks = background.submit(_run_tasks, plan, session, recipe)
+        tasks = background.submit(_run_tasks, plan, engine, session, recipe)
         try:
             _watch(plan, journal, tasks, meanwhile)
         except KeyboardInterrupt:
@@ -70,9 +75,9 @@ def request_stop(journal: Journal, reason: str) -> None:
     journal.write_note(STOP_NOTE, json.dumps({"reason": reason}))
 
 
-def _run_tasks(plan: RunPlan, session: SqlSession, recipe: Recipe) -> None:
-    if plan.engine.fan_out == "executors":
-        session.fan_out(plan.bound.statements.fetch, plan.engine.split.tasks, partial(run_task, recipe))
+def _run_tasks(plan: RunPlan, engine: ResponsesPlan, session: SqlSession, recipe: Recipe) -> None:
+    if engine.fan_out == "executors":
+        session.fan_out(plan.bound.statements.fetch, engine.split.tasks, partial(run_task, recipe))
     else:
         list(run_task(recipe, session.batches(plan.bound.statements.fetch)))
 

@@ -30,7 +30,8 @@ def main() -> None:
     except (OSError, OverflowError) as error:
         sys.exit(f"port {options.port} of {LOOPBACK} cannot be used: {error}")
     host = f"http://{LOOPBACK}:{listening.getsockname()[1]}"
-    sandbox = make_sandbox(home, host, options.upstream, options.token_ttl)
+    lakehouse = Path(options.lakehouse).absolute() if options.lakehouse else None
+    sandbox = make_sandbox(home, host, options.upstream, options.token_ttl, lakehouse)
     config_file = _write_login(sandbox)
     ready = {"host": host, "config_file": str(config_file), "profile": PROFILE}
 
@@ -53,6 +54,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 takes a free one (default)")
     parser.add_argument("--upstream", help="URL of an OpenAI-compatible server, asked by the agent `upstream`")
     parser.add_argument("--token-ttl", type=float, default=3600.0, help="seconds an OAuth token lasts (default 3600)")
+    parser.add_argument("--lakehouse", help="folder for the tables of its SQL warehouse (default HOME/lakehouse)")
     parser.add_argument("--until-stdin-closes", action="store_true", help="stop when standard input ends")
     return parser.parse_args()
 

@@ -1,4 +1,7 @@
-"""The agents: a name and a function from question to answer. Each is a serving endpoint and an app."""
+"""The agents and models: a name, a task, and a function from question to answer.
+
+Each is a serving endpoint; those whose task is an agent's are apps too.
+"""
 
 import asyncio
 import json
@@ -7,11 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from rowcall.sandbox import structured, text_insight
+from rowcall.sandbox.shapes import CHAT_AGENT, CHAT_MODEL, CUSTOM_MODEL, RESPONSES_AGENT
 from rowcall.sandbox.text_insight import Insight
 from rowcall.sandbox.upstream import forward_to
 from rowcall.sandbox.wire import Answer, PassedOn, Question
-
-TASK = "agent/v1/responses"
 
 # One thread: the work is pure Python and gains nothing from more, and YAKE keeps state in its extractor.
 _worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="text-insight")
@@ -19,12 +21,17 @@ _worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="text-insight")
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """An agent. `warm_up` is called when a client looks the agent up, so that it is loaded when asked."""
+    """An agent or a model, as its `task` says. `warm_up` is called when a client looks it up, so that it is loaded when asked."""
 
     name: str
     description: str
     answer: Callable[[Question], Awaitable[Answer | PassedOn]]
     warm_up: Callable[[], object] | None = None
+    task: str = RESPONSES_AGENT
+
+    @property
+    def is_app(self) -> bool:
+        return self.task in (RESPONSES_AGENT, CHAT_AGENT)
 
 
 def make_agents(upstream: str | None) -> Mapping[str, Agent]:
@@ -37,6 +44,16 @@ def make_agents(upstream: str | None) -> Mapping[str, Agent]:
             _warm_up_insight,
         ),
         Agent("echo", "Says the last user message again", _echo),
+        Agent("echo-chat-agent", "Says the last user message again, as a ChatAgent", _echo, task=CHAT_AGENT),
+        Agent("echo-model", "Says the last user message again, and which images it has", _echo_model, task=CHAT_MODEL),
+        Agent(
+            "text-insight-model",
+            "Sentiment, readability, keywords and summary of a text",
+            _insight,
+            _warm_up_insight,
+            CHAT_MODEL,
+        ),
+        Agent("text-scores", "Sentiment, score and words of texts", _scores, _warm_up_insight, CUSTOM_MODEL),
     ]
     if upstream is not None:
         agents.append(Agent("upstream", f"Passes questions on to {upstream}", forward_to(upstream)))
@@ -48,8 +65,16 @@ async def _echo(question: Question) -> Answer:
     return Answer(question.text, custom_outputs={} if given is None else {"custom_inputs": given})
 
 
+async def _echo_model(question: Question) -> Answer:
+    return Answer("".join([question.text, *(f" [{image}]" for image in question.images)]))
+
+
 async def _insight(question: Question) -> Answer:
     return await asyncio.get_running_loop().run_in_executor(_worker, _describe, question)
+
+
+async def _scores(question: Question) -> Answer:
+    return await asyncio.get_running_loop().run_in_executor(_worker, _score, question)
 
 
 def _warm_up_insight() -> None:
@@ -64,6 +89,12 @@ def _describe(question: Question) -> Answer:
         text = json.dumps(structured.fit_schema(insight, question.schema), ensure_ascii=False)
     figures = {"score": insight.score, "reading_ease": insight.reading_ease, "words": insight.words}
     return Answer(text, insight.steps, figures)
+
+
+def _score(question: Question) -> Answer:
+    insights = [text_insight.analyse(text) for text in question.rows]
+    scores = [{"sentiment": one.sentiment, "score": one.score, "words": one.words} for one in insights]
+    return Answer("", predictions=tuple(scores))
 
 
 def in_one_line(insight: Insight) -> str:

@@ -1,9 +1,11 @@
-"""The sandbox's own controls: set how an agent behaves, read what happened. Not Databricks'; no token.
+"""The sandbox's own controls: set how an agent or the warehouse behaves, read what happened. Not Databricks'; no token.
 
 PUT    /sandbox/behaviour/{agent}    a behaviour (see `behaviour`); replaces the earlier one
 GET    /sandbox/figures              {agent: figures} (see `figures`)
-DELETE /sandbox/figures              start counting anew; forgets recorded requests
+DELETE /sandbox/figures              start counting anew; forgets recorded requests and statements
 GET    /sandbox/requests/{agent}     the last 1,000 requests: [{"path", "headers", "body"}]
+PUT    /sandbox/warehouse            faults of the SQL warehouse (see `warehouse.read_faults`); replaces the earlier ones
+GET    /sandbox/statements           its last 1,000 statements: [{"id", "statement", "state", "tags", "session"}]
 """
 
 import json
@@ -15,6 +17,7 @@ from rowcall.core.loose import parse_json
 from rowcall.sandbox.behaviour import read_behaviour
 from rowcall.sandbox.figures import Figures
 from rowcall.sandbox.state import Hosted, Sandbox
+from rowcall.sandbox.warehouse import read_faults
 
 
 def routes(sandbox: Sandbox) -> list[web.RouteDef]:
@@ -23,6 +26,8 @@ def routes(sandbox: Sandbox) -> list[web.RouteDef]:
         web.get("/sandbox/figures", partial(_figures, sandbox)),
         web.delete("/sandbox/figures", partial(_reset, sandbox)),
         web.get("/sandbox/requests/{agent}", partial(_requests, sandbox)),
+        web.put("/sandbox/warehouse", partial(_fault, sandbox)),
+        web.get("/sandbox/statements", partial(_statements, sandbox)),
     ]
 
 
@@ -43,6 +48,7 @@ async def _reset(sandbox: Sandbox, _: web.Request) -> web.Response:
     for hosted in sandbox.hosted.values():
         hosted.figures = Figures()
         hosted.requests.clear()
+    sandbox.warehouse.forget()
     return web.json_response({})
 
 
@@ -57,6 +63,18 @@ async def _requests(sandbox: Sandbox, request: web.Request) -> web.Response:
             for one in _hosted(sandbox, request).requests
         ]
     )
+
+
+async def _fault(sandbox: Sandbox, request: web.Request) -> web.Response:
+    try:
+        sandbox.warehouse.faults = read_faults(json.loads(await request.read()))
+    except ValueError as mistake:
+        raise _refused(web.HTTPBadRequest, str(mistake)) from mistake
+    return web.json_response({})
+
+
+async def _statements(sandbox: Sandbox, _: web.Request) -> web.Response:
+    return web.json_response([recorded.as_json() for recorded in list(sandbox.warehouse.history)])
 
 
 def _hosted(sandbox: Sandbox, request: web.Request) -> Hosted:

@@ -3,26 +3,31 @@
 import json
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from aiohttp import web
 
+from rowcall.core.loose import mapping
 from rowcall.sandbox.behaviour import Fault
 from rowcall.sandbox.delivery import Outgoing
 from rowcall.sandbox.error_replies import app_body, platform_body
 from rowcall.sandbox.mlflow_trace import Trace
-from rowcall.sandbox.wire import Answer, Json, PassedOn, Question, app_frames, make_reply, serving_frames
+from rowcall.sandbox.shapes import Api, Shape
+from rowcall.sandbox.wire import Answer, Json, PassedOn, Question
 
 _JSON = {"Content-Type": "application/json"}
 _EVENTS = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"}
+_PATHS: Mapping[Api, str] = {"invocations": "invocations", "responses": "responses", "chat": "chat/completions"}
+_TRACE_USAGE = {"prompt_tokens": "input_tokens", "completion_tokens": "output_tokens"}
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question put to an agent: the request's headers, and when the agent began (Unix, ns)."""
+    """A question put to an agent in some shape: the request's headers, and when the agent began (Unix, ns)."""
 
     agent: str
+    shape: Shape
     headers: Mapping[str, str]
     question: Question
     started_ns: int
@@ -46,6 +51,13 @@ class Dialect:
         message = f"The given endpoint does not exist, please retry after checking the specified model: {name}"
         return web.Response(status=404, body=platform_body(404, message), headers=_JSON)
 
+    def refuse_api(self, name: str, task: str, api: Api) -> Outgoing:
+        """An agent server has no such route; the platform knows the endpoint, but not in this way."""
+        if self.oauth_only:
+            return self.error(404, "Not Found")
+        what = f"task {task}" if task else "a custom model"
+        return self.error(400, f"The endpoint {name} ({what}) does not support the API {_PATHS[api]}")
+
     def error(self, status: int, message: str) -> Outgoing:
         return Outgoing(status, _JSON, [app_body(message) if self.oauth_only else platform_body(status, message)])
 
@@ -63,30 +75,52 @@ class Dialect:
         """The reply to a question, as JSON or as a stream."""
         if isinstance(answer, PassedOn):
             return Outgoing(answer.status, answer.headers, [answer.body])
-        reply = make_reply(asked.agent, asked.question, answer)
+        reply = asked.shape.reply(asked.agent, asked.question, answer)
         trace_id = self._add_trace(reply, asked, answer)
-        if not asked.question.stream:
+        events = asked.shape.events if asked.question.stream else None
+        if events is None:
             return Outgoing(200, _JSON, [json.dumps(reply).encode()])
-        frames = app_frames(reply, trace_id) if self.oauth_only else serving_frames(reply)
-        return Outgoing(200, _EVENTS, list(frames), streamed=True)
+        named = asked.shape.responses and not self.oauth_only
+        return Outgoing(200, _EVENTS, list(_frames(events(reply), named, trace_id)), streamed=True)
 
     def _add_trace(self, reply: Json, asked: Asked, answer: Answer) -> str | None:
         """Apps give the trace's id, asked by header; serving endpoints the trace, asked in the body."""
         if self.oauth_only:
-            if asked.headers.get("x-mlflow-return-trace-id", "").lower() != "true":
+            wanted = asked.headers.get("x-mlflow-return-trace-id", "").lower() == "true"
+            if not wanted or not asked.shape.responses:
                 return None
             trace_id = f"tr-{secrets.token_hex(16)}"
             if not asked.question.stream:
                 reply["metadata"] = {"trace_id": trace_id}
             return trace_id
         if asked.question.trace_wanted:
-            body, said = asked.question.body, dict(reply)
-            trace = Trace(asked.agent, body, said, answer.steps, asked.started_ns, time.time_ns())
             reply["databricks_output"] = {
                 "databricks_request_id": secrets.token_hex(16),
-                "trace": trace.as_json(),
+                "trace": _trace(reply, asked, answer).as_json(),
             }
         return None
+
+
+def _trace(reply: Json, asked: Asked, answer: Answer) -> Trace:
+    said = {asked.shape.output: reply[asked.shape.output]}
+    usage = _trace_usage(mapping(reply.get("usage")))
+    return Trace(asked.agent, asked.question.asked, said, usage, answer.steps, asked.started_ns, time.time_ns())
+
+
+def _frames(events: Iterator[Json], named: bool, trace_id: str | None) -> Iterator[bytes]:
+    """Named events; or bare `data:` lines, the trace id in a frame of its own, and `[DONE]`."""
+    for event in events:
+        name = f"event: {event['type']}\n" if named else ""
+        yield f"{name}data: {json.dumps(event)}\n\n".encode()
+    if trace_id is not None:
+        yield f"data: {json.dumps({'trace_id': trace_id})}\n\n".encode()
+    if not named:
+        yield b"data: [DONE]\n\n"
+
+
+def _trace_usage(counts: Mapping[str, object]) -> dict[str, int]:
+    """The token counts of a reply as MLflow names them."""
+    return {_TRACE_USAGE.get(key, key): value for key, value in counts.items() if isinstance(value, int)}
 
 
 SERVING = Dialect(oauth_only=False)

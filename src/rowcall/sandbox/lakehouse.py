@@ -25,6 +25,7 @@ from rowcall.sandbox.child import Child, start_child, stop_child
 
 KIND = "embedded lakehouse"
 DEFAULT_CATALOG = "main"
+_IDLE_SECONDS = str(30 * 24 * 3600)
 _PLAIN = re.compile(r"[A-Za-z0-9_./-]+")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -51,6 +52,14 @@ class Lakehouse:
         """Raises `SetupError` for a table it cannot keep."""
         _parts(name, 3)
 
+    def register(self) -> None:
+        """Register the tables of the folder that the catalog does not know, such as those another process made."""
+        from pyspark.errors import PySparkException
+
+        for statement in _registrations(self):
+            with suppress(PySparkException):  # a half made table is as good as none
+                self.spark.sql(statement)
+
     def stop(self) -> None:
         self.spark.stop()
         stop_child(self._server)
@@ -66,14 +75,11 @@ def open_lakehouse(folder: Path, catalogs: Sequence[str] = (), modules: Sequence
     environment = {**os.environ, **_settings(names)}
     server, ready = start_child(f"the {KIND}", "rowcall.sandbox.sail_server", modules, folder / "sail.log", environment)
     try:
-        from pyspark.errors import PySparkException
         from pyspark.sql import SparkSession
 
         spark = SparkSession.builder.remote(f"sc://127.0.0.1:{ready['port']}").create()
         lakehouse = Lakehouse(folder, server, spark)
-        for statement in _registrations(lakehouse):
-            with suppress(PySparkException):  # a half made table is as good as none
-                spark.sql(statement)
+        lakehouse.register()
     except BaseException:
         stop_child(server)
         raise
@@ -104,6 +110,8 @@ def _settings(catalogs: Sequence[str]) -> dict[str, str]:
     return {
         "SAIL_CATALOG__LIST": f"[{listed}]",
         "SAIL_CATALOG__DEFAULT_CATALOG": DEFAULT_CATALOG,
+        # Sail otherwise forgets a session, with its tables and views, that is idle for 15 minutes.
+        "SAIL_SPARK__SESSION_TIMEOUT_SECS": _IDLE_SECONDS,
         "RUST_LOG": os.environ.get("RUST_LOG", "error"),
     }
 

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from rowcall.core.loose import mapping
 from rowcall.sandbox.steps import Step
 
 Json = dict[str, object]
@@ -18,11 +17,12 @@ Json = dict[str, object]
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """One answer's trace: the agent's span over the whole time, its steps under it."""
+    """One answer's trace: the agent's span over the whole time, its steps under it. `usage` counts tokens."""
 
     agent: str
     asked: Mapping[str, object]
     said: Mapping[str, object]
+    usage: Mapping[str, int]
     steps: tuple[Step, ...]
     started_ns: int
     ended_ns: int
@@ -36,11 +36,7 @@ class Trace:
         return {"info": self._info(), "data": {"spans": self._spans()}}
 
     def _info(self) -> Json:
-        inputs, outputs = (
-            json.dumps({"input": self.asked.get("input")}),
-            json.dumps({"output": self.said["output"]}),
-        )
-        usage = {key: value for key, value in mapping(self.said["usage"]).items() if isinstance(value, int)}
+        inputs, outputs = json.dumps(self.asked), json.dumps(self.said)
         started = datetime.fromtimestamp(self.started_ns / 1e9, UTC)
         return {
             "trace_id": self.name,
@@ -54,15 +50,14 @@ class Trace:
                 "mlflow.traceInputs": inputs,
                 "mlflow.traceOutputs": outputs,
                 "mlflow.trace_schema.version": "3",
-                "mlflow.trace.tokenUsage": json.dumps(usage),
+                "mlflow.trace.tokenUsage": json.dumps(self.usage),
             },
             "tags": {"mlflow.traceName": self.agent},
         }
 
     def _spans(self) -> list[Json]:
         root = secrets.token_bytes(8)
-        given, found = {"input": self.asked.get("input")}, {"output": self.said["output"]}
-        whole = Step(self.agent, given, found, self.started_ns, self.ended_ns)
+        whole = Step(self.agent, self.asked, self.said, self.started_ns, self.ended_ns)
         tools = [self._span(step, secrets.token_bytes(8), root, "TOOL") for step in self.steps]
         return [self._span(whole, root, None, "AGENT"), *tools]
 

@@ -1,10 +1,12 @@
 """The sandbox workspace as a child process."""
 
+import configparser
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from rowcall.sandbox.ai_query import Serving
 from rowcall.sandbox.child import Child, start_child, stop_child
 
 
@@ -16,6 +18,12 @@ class SandboxProcess:
     config_file: str
     profile: str
     process: Child = field(repr=False)
+
+    def serving(self) -> Serving:
+        """What `ai_query` on an embedded lakehouse of one's own asks."""
+        logins = configparser.ConfigParser(interpolation=None)
+        logins.read(self.config_file)
+        return Serving(self.host, logins[f"{self.profile}-pat"]["token"])
 
     def stop(self) -> None:
         """Stop it and wait until it is gone; again is fine."""
@@ -34,14 +42,18 @@ class SandboxProcess:
         self.stop()
 
 
-def start_sandbox(home: Path, upstream: str | None = None, token_ttl: float = 3600, port: int = 0) -> SandboxProcess:
+def start_sandbox(
+    home: Path, upstream: str | None = None, token_ttl: float = 3600, port: int = 0, lakehouse: Path | None = None
+) -> SandboxProcess:
     """Start a sandbox over the folder `home`; raises `SetupError` with what it said if it does not come up.
 
+    `lakehouse` is the folder of its SQL warehouse's tables, `home/lakehouse` unless given.
     Ctrl-C does not reach it: whoever started it stops it, or it stops when this process is gone.
     """
     home.mkdir(parents=True, exist_ok=True)
     arguments = ["--until-stdin-closes", "--home", str(home.absolute())]
     arguments += ["--token-ttl", str(token_ttl), "--port", str(port)]
     arguments += [] if upstream is None else ["--upstream", upstream]
+    arguments += [] if lakehouse is None else ["--lakehouse", str(lakehouse.absolute())]
     process, ready = start_child("the sandbox workspace", "rowcall.sandbox", arguments, home / "sandbox.log")
     return SandboxProcess(ready["host"], ready["config_file"], ready["profile"], process)

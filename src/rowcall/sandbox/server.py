@@ -6,7 +6,7 @@ import socket
 
 from aiohttp import web
 
-from rowcall.sandbox import agent_routes, control_routes, files_api, oauth, workspace_api
+from rowcall.sandbox import agent_routes, control_routes, files_api, oauth, warehouse_routes, workspace_api
 from rowcall.sandbox.state import Sandbox
 
 LOOPBACK = "127.0.0.1"
@@ -20,7 +20,9 @@ def make_app(sandbox: Sandbox) -> web.Application:
     app.add_routes(agent_routes.routes(sandbox))
     app.add_routes(control_routes.routes(sandbox))
     app.add_routes(files_api.routes(sandbox))
+    app.add_routes(warehouse_routes.routes(sandbox))
     app.add_routes(workspace_api.routes(sandbox))
+    warehouse_routes.start_and_stop(app, sandbox.warehouse)
     app.on_response_prepare.append(_add_request_id)
     return app
 

@@ -1,4 +1,4 @@
-"""What one running sandbox holds: its folder, its address, its logins and the agents it hosts."""
+"""What one running sandbox holds: its folder, its address, its logins, the agents it hosts and its SQL warehouse."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ from rowcall.sandbox.agents import Agent, make_agents
 from rowcall.sandbox.behaviour import Behaviour
 from rowcall.sandbox.figures import Figures
 from rowcall.sandbox.oauth import Logins
+from rowcall.sandbox.warehouse import Warehouse
 
 MOST_REQUESTS = 1_000
 
@@ -40,8 +41,14 @@ class Sandbox:
     host: str
     logins: Logins
     hosted: Mapping[str, Hosted]
+    warehouse: Warehouse
 
 
-def make_sandbox(home: Path, host: str, upstream: str | None = None, token_ttl: float = 3600.0) -> Sandbox:
-    agents = make_agents(upstream)
-    return Sandbox(home, host, Logins(token_ttl), {name: Hosted(agent) for name, agent in agents.items()})
+def make_sandbox(
+    home: Path, host: str, upstream: str | None = None, token_ttl: float = 3600.0, lakehouse: Path | None = None
+) -> Sandbox:
+    """`lakehouse` is the folder of the warehouse's tables, `HOME/lakehouse` unless given."""
+    logins = Logins(token_ttl)
+    hosted = {name: Hosted(agent) for name, agent in make_agents(upstream).items()}
+    warehouse = Warehouse(lakehouse or home / "lakehouse", home / "volumes", host, logins.pat)
+    return Sandbox(home, host, logins, hosted, warehouse)

@@ -1,34 +1,43 @@
-"""The shapes of the Responses API as agents speak it: a request read, a reply and its stream written.
+"""What every wire shape has in common: a question read, an answer to be written, tokens, content parts.
 
-Both kinds of server take the same body; they differ in the frames of a stream and in where a trace goes
-(FACTS 2.1, 2.2).
+The shapes themselves are `responses_wire`, `chat_wire` and `model_wire`; `shapes` says which one a call takes.
 """
 
-import json
+import binascii
+import re
 import secrets
-import time
-from collections.abc import Iterator, Mapping
+from base64 import b64decode
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import cast
 
 from rowcall.core.loose import mapping, sequence
 from rowcall.sandbox.steps import Step
 
 Json = dict[str, object]
 _DELTA_CHARS = 24
+_IMAGE_URL = re.compile(r"data:(image/[\w.+-]+);base64,(.*)", re.DOTALL)
 
 
 class RequestError(ValueError):
-    """A body that no Responses agent takes; the text says why."""
+    """A body that the endpoint does not take; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A request, read. `text` is the last user message, `schema` what a structured answer must fit."""
+    """A request, read.
+
+    `text` is the last user message, of a custom model the first row's text. `asked` is the part of the body that is the
+    question, `schema` what a structured answer must fit, `images` the images in the last user message (`image/png, 123
+    bytes`), `rows` the texts put to a custom model.
+    """
 
     text: str
     body: Mapping[str, object]
+    asked: Mapping[str, object]
+    input_tokens: int = 1
     schema: Mapping[str, object] | None = None
+    images: tuple[str, ...] = ()
+    rows: tuple[str, ...] = ()
 
     @property
     def stream(self) -> bool:
@@ -41,11 +50,12 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an agent says, and the steps that led to it."""
+    """What an agent says, and the steps that led to it. A custom model says `predictions`, one a row."""
 
     text: str
     steps: tuple[Step, ...] = ()
     custom_outputs: Mapping[str, object] = field(default_factory=dict[str, object])
+    predictions: tuple[object, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,137 +67,68 @@ class PassedOn:
     headers: Mapping[str, str]
 
 
-def read_question(body: object) -> Question:
-    """Read a parsed body; raises `RequestError` where `input` is not a list of items."""
+def read_object(body: object, kind: str, wanted: str) -> Mapping[str, object]:
+    """A body that is an object with a list `wanted`; raises `RequestError` in the words of a validated `kind`."""
     if not isinstance(body, dict):
         raise RequestError("Input should be a valid dictionary")
-    whole = cast("Json", body)
-    if "input" not in whole:
-        raise RequestError("1 validation error for ResponsesAgentRequest\ninput\n  Field required [type=missing]")
-    items = whole["input"]
+    whole = mapping(body)
+    if wanted not in whole:
+        raise RequestError(f"1 validation error for {kind}\n{wanted}\n  Field required [type=missing]")
+    items = whole[wanted]
     if not isinstance(items, list):
-        kind = type(items).__name__
-        raise RequestError(
-            "1 validation error for ResponsesAgentRequest\n"
-            f"input\n  Input should be a valid list [type=list_type, input_type={kind}]"
-        )
-    for index, item in enumerate(sequence(items)):
-        if not isinstance(item, dict) or not ({"role", "type"} & item.keys()):
-            raise RequestError(f"1 validation error for ResponsesAgentRequest\ninput.{index}\n  Not an item")
-    return Question(_last_user_message(whole), whole, _schema(whole))
+        problem = f"Input should be a valid list [type=list_type, input_type={type(items).__name__}]"
+        raise RequestError(f"1 validation error for {kind}\n{wanted}\n  {problem}")
+    return whole
 
 
-def _last_user_message(body: Mapping[str, object]) -> str:
-    for item in reversed(sequence(body.get("input"))):
-        if mapping(item).get("role") == "user":
-            return _content(mapping(item).get("content"))
-    return ""
+def last_user_content(messages: Sequence[object]) -> object:
+    """The content of the last message that is the user's."""
+    said = (mapping(message).get("content") for message in reversed(messages) if mapping(message).get("role") == "user")
+    return next(said, None)
 
 
-def _content(content: object) -> str:
+def content_text(content: object) -> str:
+    """A content is a text, or a list of parts of which those with a `text` count."""
     if isinstance(content, str):
         return content
     parts = (mapping(part).get("text") for part in sequence(content))
     return "\n".join(part for part in parts if isinstance(part, str))
 
 
-def _schema(body: Mapping[str, object]) -> Mapping[str, object] | None:
-    wanted = mapping(mapping(body.get("text")).get("format"))
-    return mapping(wanted.get("schema")) if wanted.get("type") == "json_schema" else None
+def image_label(url: object) -> str | None:
+    """`image/png, 123 bytes` for an image in a data URL; None for what is none."""
+    match = _IMAGE_URL.fullmatch(url) if isinstance(url, str) else None
+    if match is None:
+        return None
+    try:
+        return f"{match[1]}, {len(b64decode(match[2], validate=True))} bytes"
+    except (binascii.Error, ValueError):
+        return None
 
 
-def make_reply(model: str, question: Question, answer: Answer) -> Json:
-    """A whole response. An answer longer than `max_output_tokens` is cut and the response is incomplete."""
-    text, whole = _within_limit(answer.text, question.body.get("max_output_tokens"))
-    status = "completed" if whole else "incomplete"
-    content = {"type": "output_text", "text": text, "annotations": []}
-    message = {
-        "type": "message",
-        "id": _id("msg"),
-        "role": "assistant",
-        "status": status,
-        "content": [content],
-    }
-    return {
-        "id": _id("resp"),
-        "object": "response",
-        "created_at": int(time.time()),
-        "model": model,
-        "status": status,
-        "error": None,
-        "incomplete_details": None if whole else {"reason": "max_output_tokens"},
-        "output": [message],
-        "usage": _usage(question, text),
-        "metadata": {},
-        "custom_outputs": dict(answer.custom_outputs),
-    }
-
-
-def stream_events(reply: Json) -> Iterator[Json]:
-    """The events that build up a reply; `output_item.done` carries the whole text, and the trace if any."""
-    message = cast("list[Json]", reply["output"])[0]
-    text = cast("list[dict[str, str]]", message["content"])[0]["text"]
-    yield {
-        "type": "response.created",
-        "response": {**reply, "status": "in_progress", "output": [], "usage": None},
-    }
-    for start in range(0, len(text), _DELTA_CHARS):
-        delta = text[start : start + _DELTA_CHARS]
-        yield {
-            "type": "response.output_text.delta",
-            "item_id": message["id"],
-            "output_index": 0,
-            "content_index": 0,
-            "delta": delta,
-        }
-    done: Json = {"type": "response.output_item.done", "output_index": 0, "item": message}
-    if "databricks_output" in reply:
-        done["databricks_output"] = reply["databricks_output"]
-    yield done
-    yield {
-        "type": "response.completed" if reply["status"] == "completed" else "response.incomplete",
-        "response": reply,
-    }
-
-
-def app_frames(reply: Json, trace_id: str | None) -> Iterator[bytes]:
-    """The stream of an agent server: bare `data:` lines, the trace id in a frame of its own, `[DONE]`."""
-    for event in stream_events(reply):
-        yield f"data: {json.dumps(event)}\n\n".encode()
-    if trace_id is not None:
-        yield f"data: {json.dumps({'trace_id': trace_id})}\n\n".encode()
-    yield b"data: [DONE]\n\n"
-
-
-def serving_frames(reply: Json) -> Iterator[bytes]:
-    """The stream of a serving endpoint: named events."""
-    for event in stream_events(reply):
-        yield f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode()
-
-
-def _within_limit(text: str, limit: object) -> tuple[str, bool]:
-    if not isinstance(limit, int) or isinstance(limit, bool) or _tokens(text) <= max(limit, 1):
+def within_limit(text: str, limit: object) -> tuple[str, bool]:
+    """The text as far as a limit in tokens lets it be said, and whether that is all of it."""
+    if not isinstance(limit, int) or isinstance(limit, bool) or count_tokens(text) <= max(limit, 1):
         return text, True
     return text[: 4 * max(limit, 1)], False
 
 
-def _usage(question: Question, text: str) -> Json:
-    """Tokens at four characters each: what the agent read is the instructions and every message."""
-    read = len(str(question.body.get("instructions") or ""))
-    read += sum(len(_content(mapping(item).get("content"))) for item in sequence(question.body.get("input")))
-    asked, said = max(read // 4, 1), _tokens(text)
-    return {
-        "input_tokens": asked,
-        "input_tokens_details": {"cached_tokens": 0},
-        "output_tokens": said,
-        "output_tokens_details": {"reasoning_tokens": 0},
-        "total_tokens": asked + said,
-    }
-
-
-def _tokens(text: str) -> int:
+def count_tokens(text: str) -> int:
+    """Tokens at four characters each."""
     return max(len(text) // 4, 1) if text else 0
 
 
-def _id(prefix: str) -> str:
+def count_input_tokens(messages: Sequence[object], instructions: object = None) -> int:
+    """Tokens of what an agent reads: the instructions and every message."""
+    read = len(str(instructions or "")) + sum(len(content_text(mapping(one).get("content"))) for one in messages)
+    return max(read // 4, 1)
+
+
+def pieces(text: str) -> Iterator[str]:
+    """A text as a stream's deltas bring it; none for no text."""
+    for start in range(0, len(text), _DELTA_CHARS):
+        yield text[start : start + _DELTA_CHARS]
+
+
+def new_id(prefix: str) -> str:
     return f"{prefix}_{secrets.token_hex(16)}"

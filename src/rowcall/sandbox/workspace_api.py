@@ -1,13 +1,14 @@
 """Lookups of the workspace's API: serving endpoints, apps, who is asking."""
 
 from functools import partial
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from rowcall.sandbox.agents import TASK
 from rowcall.sandbox.error_replies import platform_error
 from rowcall.sandbox.oauth import signed_in
 from rowcall.sandbox.state import Hosted, Sandbox
+from rowcall.sandbox.warehouse import WAREHOUSE_ID
 
 _CREATOR = "sandbox@localhost"
 _CREATED_MS = 1_760_000_000_000
@@ -20,6 +21,8 @@ def routes(sandbox: Sandbox) -> list[web.RouteDef]:
         "/api/2.0/apps": _apps,
         "/api/2.0/apps/{name}": _app,
         "/api/2.0/preview/scim/v2/Me": _me,
+        "/api/2.0/sql/warehouses": _warehouses,
+        "/api/2.0/sql/warehouses/{id}": _warehouse,
     }
     known = [web.get(path, signed_in(sandbox.logins, partial(look, sandbox))) for path, look in lookups.items()]
     return [*known, web.route("*", "/api/{path:.*}", signed_in(sandbox.logins, _unknown))]
@@ -38,13 +41,14 @@ async def _endpoint(sandbox: Sandbox, request: web.Request) -> web.Response:
 
 
 async def _apps(sandbox: Sandbox, _: web.Request) -> web.Response:
-    return web.json_response({"apps": [_as_app(sandbox, hosted) for hosted in sandbox.hosted.values()]})
+    apps = [_as_app(sandbox, hosted) for hosted in sandbox.hosted.values() if hosted.agent.is_app]
+    return web.json_response({"apps": apps})
 
 
 async def _app(sandbox: Sandbox, request: web.Request) -> web.Response:
     name = request.match_info["name"]
     hosted = _wanted(sandbox, name)
-    if hosted is None:
+    if hosted is None or not hosted.agent.is_app:
         return platform_error(404, f"App with name {name} does not exist or is deleted.")
     return web.json_response(_as_app(sandbox, hosted))
 
@@ -60,6 +64,17 @@ async def _me(sandbox: Sandbox, _: web.Request) -> web.Response:
     return web.json_response(me, headers={"X-Databricks-Org-Id": "1"})
 
 
+async def _warehouses(sandbox: Sandbox, _: web.Request) -> web.Response:
+    return web.json_response({"warehouses": [_as_warehouse(sandbox)]})
+
+
+async def _warehouse(sandbox: Sandbox, request: web.Request) -> web.Response:
+    name = request.match_info["id"]
+    if name != WAREHOUSE_ID:
+        return platform_error(404, f"SQL warehouse {name} does not exist.")
+    return web.json_response(_as_warehouse(sandbox))
+
+
 async def _unknown(request: web.Request) -> web.Response:
     return platform_error(404, f"No API found for '{request.method} {request.path}'", "ENDPOINT_NOT_FOUND")
 
@@ -73,12 +88,13 @@ def _wanted(sandbox: Sandbox, name: str) -> Hosted | None:
 
 
 def _as_endpoint(hosted: Hosted) -> dict[str, object]:
+    """A custom model's endpoint has no task."""
     name = hosted.agent.name
     entity = {"name": f"{name}-1", "entity_name": f"main.sandbox.{name}", "entity_version": "1"}
     return {
         "id": f"endpoint-{name}",
         "name": name,
-        "task": TASK,
+        **({"task": hosted.agent.task} if hosted.agent.task else {}),
         "description": hosted.agent.description,
         "state": {"ready": "READY", "config_update": "NOT_UPDATING"},
         "config": {"served_entities": [entity], "config_version": 1},
@@ -86,6 +102,22 @@ def _as_endpoint(hosted: Hosted) -> dict[str, object]:
         "creation_timestamp": _CREATED_MS,
         "last_updated_timestamp": _CREATED_MS,
         "permission_level": "CAN_QUERY",
+    }
+
+
+def _as_warehouse(sandbox: Sandbox) -> dict[str, object]:
+    address = urlsplit(sandbox.host)
+    path = f"/sql/1.0/warehouses/{WAREHOUSE_ID}"
+    return {
+        "id": WAREHOUSE_ID,
+        "name": WAREHOUSE_ID,
+        "state": "RUNNING",
+        "warehouse_type": "PRO",
+        "enable_serverless_compute": True,
+        "cluster_size": "2X-Small",
+        "num_clusters": 1,
+        "creator_name": _CREATOR,
+        "odbc_params": {"hostname": address.hostname, "port": address.port, "path": path, "protocol": address.scheme},
     }
 
 

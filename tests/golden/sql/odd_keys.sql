@@ -93,8 +93,8 @@ CREATE TABLE IF NOT EXISTS `odd catalog`.`sche.ma`.`answers; DROP TABLE x` (
   error STRUCT<kind: STRING, status: INT, code: STRING, message: STRING> COMMENT 'Why there is no answer',
   usage STRUCT<input_tokens: BIGINT, cached_tokens: BIGINT, output_tokens: BIGINT, reasoning_tokens: BIGINT, total_tokens: BIGINT> COMMENT 'Tokens as the endpoint counted them, on the row that was asked',
   cost DOUBLE COMMENT 'Tokens times endpoint.price, on the row that was asked',
-  latency_ms BIGINT COMMENT 'From the first attempt to the last reply, waits included',
-  attempts INT COMMENT 'HTTP exchanges; 0 where an identical request was asked for another key',
+  latency_ms BIGINT COMMENT 'From the first attempt to the last reply, waits included; NULL where ai_query asked',
+  attempts INT COMMENT 'How often it was asked; 0 where an identical request was asked for another key',
   custom_outputs STRING COMMENT 'What the agent returned beside the answer, as JSON',
   trace_id STRING COMMENT 'Finds the spans in the traces table',
   request_hash STRING COMMENT 'Stands for the endpoint and the request; another hash means the row is asked again',
@@ -146,7 +146,7 @@ CREATE TABLE IF NOT EXISTS `odd catalog`.`rowcall`.`runs` (
   outputs_table STRING,
   traces_table STRING,
   definition_hash STRING COMMENT 'Stands for the job definition as it was',
-  concurrency INT COMMENT 'Most calls in flight at once',
+  concurrency INT COMMENT 'Most calls in flight at once; NULL where ai_query asked',
   tasks INT COMMENT 'Tasks that shared them',
   source_rows BIGINT COMMENT 'Rows of the prompt table',
   duplicate_rows BIGINT COMMENT 'Rows that share the request of another',
@@ -164,6 +164,7 @@ CREATE TABLE IF NOT EXISTS `odd catalog`.`rowcall`.`runs` (
   started_at TIMESTAMP,
   ended_at TIMESTAMP,
   rowcall_version STRING,
+  statement_ids ARRAY<STRING> COMMENT 'Its statements in the query history of the SQL warehouse, in order',
   context MAP<STRING, STRING> COMMENT 'Where it ran: host, git commit, Databricks job and run ids'
 ) USING DELTA
 COMMENT 'Every run of every rowcall job';

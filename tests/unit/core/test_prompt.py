@@ -7,7 +7,14 @@ import pytest
 import sqlglot
 
 from rowcall.core.definition import Request
-from rowcall.core.prompt import PromptError, PromptProblemsError, neutral_request, render_request
+from rowcall.core.prompt import (
+    PromptError,
+    PromptProblemsError,
+    neutral_request,
+    render_request,
+    struct_fields,
+    value_type,
+)
 from rowcall.core.records import Column
 
 COLUMNS = (
@@ -196,6 +203,139 @@ class TestNulls:
         assert made.null_prompt == "one of address.city, review_text, Score is NULL"
 
 
+class TestInputs:
+    def made(self, **inputs: Any) -> str:
+        return render_request(Request(inputs=inputs), COLUMNS).json
+
+    def test_keep_the_type_of_a_lone_field_and_take_text_otherwise(self) -> None:
+        assert "CAST" not in self.made(score="{Score}")
+        assert "CAST(p.`Score` AS STRING)" in self.made(score="{Score} of 5")
+
+    def test_are_all_there_is_beside_parameters(self) -> None:
+        request = Request(inputs={"a": 1, "b": ["x", {"c": None}]}, parameters={"threshold": 0.5})
+        assert render_request(request, COLUMNS).json == (
+            """'{"inputs": {"a": 1, "b": ["x", {"c": null}]}, "parameters": {"threshold": 0.5}}'"""
+        )
+
+    def test_an_unknown_column_is_refused_where_it_stands(self) -> None:
+        (problem,) = problems(Request(inputs={"a": {"b": ["{review_txt}"]}}))
+        assert (problem.key, problem.message) == ("request.inputs.a.b[0]", "there is no column 'review_txt'")
+
+    def test_binary_is_refused(self) -> None:
+        (problem,) = problems(Request(inputs={"image": "{photo}"}))
+        assert (problem.key, problem.message) == ("request.inputs.image", "column 'photo' is BINARY")
+
+    @pytest.mark.parametrize("nulls", ["empty", "error", "skip"])
+    def test_of_null_are_sent_as_null(self, nulls: str) -> None:
+        """A model's own column may be NULL; only texts make a row one that cannot be asked."""
+        request = Request.model_validate({"inputs": {"score": "{Score}", "text": "{review_text}"}, "nulls": nulls})
+        made = render_request(request, COLUMNS)
+        assert (made.skip, made.null_prompt) == (None, "")
+        assert not made.json.startswith("CASE")
+
+
+class TestFiles:
+    def made(self, files: str, **more: Any) -> str | None:
+        return render_request(Request(input="what is it?", files=files, **more), COLUMNS).files
+
+    @pytest.mark.parametrize(
+        ("files", "column"),
+        [("{photo}", "p.`photo`"), ("{PHOTO}", "p.`photo`"), ("{address.raw}", "p.`address`.`raw`")],
+    )
+    def test_are_a_column_as_it_is(self, files: str, column: str) -> None:
+        assert self.made(files) == column
+
+    def test_are_no_part_of_the_request(self) -> None:
+        made = render_request(Request(input="what is it?", files="{photo}", nulls="error"), COLUMNS)
+        assert "photo" not in made.json
+        assert (made.skip, made.null_prompt) == (None, "")
+
+    def test_without_them_there_is_no_column(self) -> None:
+        assert render_request(Request(input="hi"), COLUMNS).files is None
+
+    @pytest.mark.parametrize("files", ["{photo}{photo}", "{photo} {address.raw}", "{{photo}}"])
+    def test_are_one_column_in_braces(self, files: str) -> None:
+        (problem,) = problems(Request(input="x", files=files))
+        assert (problem.key, problem.message) == (
+            "request.files",
+            "expected one column in braces, such as {photo}",
+        )
+
+    def test_that_cannot_be_read_are_refused_where_they_stand(self) -> None:
+        (problem,) = problems(Request(input="x", files="{a{b}"))
+        assert problem.key == "request.files"
+
+    def test_of_a_text_column_are_refused(self) -> None:
+        (problem,) = problems(Request(input="x", files="{review_text}"))
+        assert (problem.key, problem.message) == (
+            "request.files",
+            "column 'review_text' is string, not BINARY",
+        )
+
+    def test_of_an_unknown_column_are_one_problem(self) -> None:
+        (problem,) = problems(Request(input="x", files="{foto}"))
+        assert (problem.key, problem.message) == ("request.files", "there is no column 'foto'")
+        assert problem.hint.startswith("Did you mean {photo}?")
+
+    def test_are_told_with_all_other_problems(self) -> None:
+        assert [problem.key for problem in problems(Request(input="{x}", files="{y}"))] == [
+            "request.messages[0].content",
+            "request.files",
+        ]
+
+
+class TestValueType:
+    @pytest.mark.parametrize(
+        ("value", "type_"),
+        [
+            ("{review_id}", "bigint"),
+            ("{score}", "double"),
+            ("{tags}", "array<string>"),
+            ("{address.geo}", "struct<lat:double,lon:double>"),
+            ("{address.geo.lat}", "double"),
+            ("{`a.b`}", "string"),
+            ("{review_id} ", "string"),
+            ("{review_id}{review_id}", "string"),
+            ("no field", "string"),
+            ("{{review_id}}", "string"),
+            ("", "string"),
+        ],
+    )
+    def test_is_the_columns_for_a_lone_field_and_text_otherwise(self, value: str, type_: str) -> None:
+        assert value_type(value, COLUMNS) == type_
+
+    def test_of_an_unknown_column_is_refused(self) -> None:
+        with pytest.raises(PromptError) as caught:
+            value_type("{review_txt}", COLUMNS)
+        assert caught.value.message == "there is no column 'review_txt'"
+
+    def test_of_a_text_that_cannot_be_read_is_refused(self) -> None:
+        with pytest.raises(PromptError) as caught:
+            value_type("a { brace", COLUMNS)
+        assert caught.value.message == "a single '{' in 'a { brace'"
+
+
+@pytest.mark.parametrize(
+    ("type_", "fields"),
+    [
+        ("struct<a:int,b:string>", {"a": "int", "b": "string"}),
+        (
+            "struct<a: int, b: struct<c: decimal(10, 2), d: array<int>>>",
+            {"a": "int", "b": "struct<c: decimal(10, 2), d: array<int>>"},
+        ),
+        ("struct<`a``b`: int,B:date>", {"a`b": "int", "b": "date"}),
+        ("struct<m:map<string,int>,n:varchar(10)>", {"m": "map<string,int>", "n": "varchar(10)"}),
+        ("string", {}),
+        ("array<struct<a:int>>", {}),
+        ("struct<a,b:int,c:string>", None),
+        ("struct<a:b:int>", None),
+        ("struct<>", None),
+    ],
+)
+def test_the_fields_of_a_struct(type_: str, fields: dict[str, str] | None) -> None:
+    assert struct_fields(type_) == fields
+
+
 @pytest.mark.parametrize(
     ("request_", "expected"),
     [
@@ -220,6 +360,10 @@ class TestNulls:
                 "parameters": {"temperature": 0},
                 "databricks_options": {"x": True},
             },
+        ),
+        (
+            {"inputs": {"text": "{review_text}"}, "parameters": {"threshold": 0.5}},
+            {"inputs": {"text": "{review_text}"}, "parameters": {"threshold": 0.5}},
         ),
     ],
 )

@@ -147,5 +147,7 @@ def columns_of(name: str) -> list[tuple[str, str]]:
 def sql_type(type_: pa.DataType) -> str:
     if pa.types.is_map(type_):
         return f"MAP<{sql_type(type_.key_type)}, {sql_type(type_.item_type)}>"
+    if pa.types.is_list(type_):
+        return f"ARRAY<{sql_type(type_.value_type)}>"
     names = {"string": "STRING", "int64": "BIGINT", "int32": "INT", "double": "DOUBLE"}
     return names.get(str(type_)) or {"timestamp[us, tz=UTC]": "TIMESTAMP"}[str(type_)]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, assert_never
 
 from rowcall.core.answer import AnswerSchema
-from rowcall.core.endpoints import responses, sse
+from rowcall.core.endpoints import chat, responses, sse
 from rowcall.core.loose import parse_json
 from rowcall.core.records import Reply
 
@@ -23,7 +23,7 @@ _STREAM_STARTS = (b"data:", b"event:")
 class Wire:
     """How one endpoint is spoken to. `model` goes into the body where there is one. Picklable."""
 
-    api: Literal["responses"]
+    api: Literal["responses", "chat"]
     model: str | None
     stream: bool = False
     answer: AnswerSchema | None = None
@@ -34,6 +34,8 @@ def build_body(request: Mapping[str, object], wire: Wire) -> dict[str, object]:
     match wire.api:
         case "responses":
             return responses.build(request, wire.model, wire.answer, stream=wire.stream)
+        case "chat":
+            return chat.build(request, wire.model, wire.answer)
         case _:
             assert_never(wire.api)
 
@@ -45,6 +47,8 @@ def read_body(body: bytes, content_type: str, wire: Wire) -> Reply:
             if _is_stream(body, content_type, wire):
                 return responses.read_stream(sse.assemble(body))
             return responses.read(parse_json(body), body)
+        case "chat":
+            return chat.read(parse_json(body), body)
         case _:
             assert_never(wire.api)
 

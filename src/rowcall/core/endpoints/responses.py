@@ -46,23 +46,24 @@ def read_stream(assembled: Mapping[str, object] | CallError) -> Reply:
 def read(payload: object, body: bytes) -> Reply:
     """What a parsed reply says. Total. `body` are its bytes, for an excerpt where it says nothing."""
     if not isinstance(payload, dict):
-        return _unreadable("the reply is not a JSON object", body)
+        return unreadable("the reply is not a JSON object", body)
     response = mapping(payload)
-    error = _error(response)
+    error = error_of(response)
     if error is not None:
-        return replace(_about(response), outcome=Outcome.ERROR, error=error)
+        return about(response, Outcome.ERROR, error=error)
     if not isinstance(response.get("output"), list):
-        return _unreadable("the reply has no output list", body)
+        return unreadable("the reply has no output list", body)
     return _answer(response)
 
 
-def _unreadable(complaint: str, body: bytes) -> Reply:
+def unreadable(complaint: str, body: bytes) -> Reply:
+    """A reply that is none, with the beginning of what came."""
     excerpt = one_line(page_text(body.decode("utf-8", "replace")), _EXCERPT)
     message = f"{complaint}: {excerpt}" if excerpt else f"{complaint}: it is empty"
     return Reply(Outcome.ERROR, error=CallError(ErrorKind.BAD_REPLY, message))
 
 
-def _error(response: Mapping[str, object]) -> CallError | None:
+def error_of(response: Mapping[str, object]) -> CallError | None:
     """The error in a reply with status 200: the agent's own, or Model Serving's in `databricks_output`."""
     error = response.get("error") or mapping(response.get("databricks_output")).get("error")
     if not error and "error_code" in response and "output" not in response:
@@ -75,8 +76,15 @@ def _error(response: Mapping[str, object]) -> CallError | None:
     return CallError(ErrorKind.AGENT_ERROR, said.message or f"the response has status {status}", code=code)
 
 
-def _about(response: Mapping[str, object]) -> Reply:
-    """All a response says beside its answer."""
+def about(
+    response: Mapping[str, object],
+    outcome: Outcome = Outcome.EMPTY,
+    *,
+    text: str | None = None,
+    error: CallError | None = None,
+    finish_reason: str | None = None,
+) -> Reply:
+    """A reply with this outcome and all that a response, or a chat's reply, says beside its answer."""
     databricks_output = mapping(response.get("databricks_output"))
     trace = mapping(databricks_output.get("trace"))
     info = mapping(trace.get("info"))
@@ -87,11 +95,13 @@ def _about(response: Mapping[str, object]) -> Reply:
     )
     reason = mapping(response.get("incomplete_details")).get("reason")
     return Reply(
-        outcome=Outcome.EMPTY,
+        outcome=outcome,
+        text=text,
+        error=error,
         usage=_usage(mapping(response.get("usage"))),
         model=_name(response.get("model")),
         response_id=_name(response.get("id")),
-        finish_reason=_name(reason) or _name(response.get("status")),
+        finish_reason=_name(finish_reason) or _name(reason) or _name(response.get("status")),
         custom_outputs=json_text(response.get("custom_outputs")),
         trace_id=next((name for value in trace_ids if (name := _name(value))), None),
         trace=json_text(trace),
@@ -116,22 +126,22 @@ def _usage(usage: Mapping[str, object]) -> Usage:
 
 
 def _answer(response: Mapping[str, object]) -> Reply:
-    about = _about(response)
+    empty = about(response)
     parts = list(_parts(response))
     words = "".join(text(part.get("text")) or "" for part in parts if part.get("type") == "output_text")
     refusals = [text(part.get("refusal")) or "" for part in parts if part.get("type") == "refusal"]
     answer = words if words.strip() else None
-    if refusals or about.finish_reason == "content_filter":
-        return replace(about, outcome=Outcome.REFUSED, text=answer or "".join(refusals) or None)
+    if refusals or empty.finish_reason == "content_filter":
+        return replace(empty, outcome=Outcome.REFUSED, text=answer or "".join(refusals) or None)
     if response.get("status") == "incomplete" or mapping(response.get("incomplete_details")):
-        return replace(about, outcome=Outcome.TRUNCATED, text=answer)
+        return replace(empty, outcome=Outcome.TRUNCATED, text=answer)
     if answer is not None:
-        return replace(about, outcome=Outcome.OK, text=answer)
+        return replace(empty, outcome=Outcome.OK, text=answer)
     if response.get("status") in ("in_progress", "queued"):
         # Asking again would start a second background run, so this must not look like a reply to retry.
         message = "the endpoint answers in the background; leave out the parameter background"
-        return replace(about, outcome=Outcome.ERROR, error=CallError(ErrorKind.BAD_REQUEST, message))
-    return about
+        return replace(empty, outcome=Outcome.ERROR, error=CallError(ErrorKind.BAD_REQUEST, message))
+    return empty
 
 
 def _parts(response: Mapping[str, object]) -> Iterator[Mapping[str, object]]:

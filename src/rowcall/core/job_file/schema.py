@@ -20,9 +20,11 @@ _FILLED_LATER: Schema = {"type": "string", "pattern": r"\$\{"}
 _SHORT_FORMS: dict[tuple[str, str], Schema] = {
     ("Prompts", "key"): {"type": "string"},
     ("Limits", "max_cost"): {"type": "string", "pattern": r"^[0-9.]+ ?[A-Z]{3}$", "examples": ["20 USD"]},
+    ("", "engine"): {"type": "string", "enum": ["auto", "responses", "ai_query"]},
 }
 # What a pattern asks for, in words; editors show it too.
 _PATTERN_WORDS = {
+    r"^\{.+\}$": "a column in braces, such as {photo}",
     r"^[A-Za-z][A-Za-z0-9_-]{0,62}$": "a name: a letter, then letters, digits, _ or -, at most 63 in all",
     r"^[A-Za-z][A-Za-z0-9_.-]{0,62}$": "a name: a letter, then letters, digits, _ . or -, at most 63 in all",
     r"^[A-Z]{3}$": "a currency such as USD",
@@ -50,9 +52,10 @@ def job_schema() -> str:
 def _schema() -> Schema:
     schema = JobDefinition.model_json_schema(by_alias=True)
     for (model, name), short in _SHORT_FORMS.items():
-        field: Schema = schema["$defs"][model]["properties"][name]
+        field: Schema = (schema["$defs"][model] if model else schema)["properties"][name]
         inner = {key: field.pop(key) for key in ("type", "items", "minItems", "$ref") if key in field}
-        field["anyOf"] = [short, *field.get("anyOf", [inner])]
+        field.pop("discriminator", None)
+        field["anyOf"] = [short, *field.pop("oneOf", field.get("anyOf", [inner]))]
     return cast("Schema", _with_words(schema))
 
 

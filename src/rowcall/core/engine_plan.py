@@ -1,0 +1,137 @@
+"""How the rows of a run are asked, decided: one plan per engine."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from rowcall.core import sql
+from rowcall.core.ai_query.form import Form
+from rowcall.core.ai_query.probing import Probes
+from rowcall.core.ai_query.reply import Reader, reader_of
+from rowcall.core.ai_query.statements import Ask, ReadReplies, ask, null_prompts, read_replies
+from rowcall.core.definition import AiQueryEngine, AutoEngine, JobDefinition, ResponsesEngine
+from rowcall.core.errors import DefinitionError, Problem
+from rowcall.core.limits import Split, auto_tasks, split
+
+TRIAL_ROWS = 3
+"""Rows that try a way to call `ai_query`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResponsesPlan:
+    """HTTP calls. Times are in seconds."""
+
+    kind: Literal["responses"]
+    reason: str
+    fan_out: Literal["executors", "driver"]
+    fan_out_reason: str
+    concurrency: int
+    split: Split
+    flush_rows: int
+    flush_seconds: float
+    publish_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way to call `ai_query`. `returns` is the type it was found to have, None where only a call can tell."""
+
+    form: Form
+    returns: str | None
+    ask: Ask
+
+
+@dataclass(frozen=True, slots=True)
+class AiQueryPlan:
+    """Statements with `ai_query`; `ways` are tried in turn. `rows_per_statement` is None where they are sized as they go. Times
+    are in seconds."""
+
+    kind: Literal["ai_query"]
+    reason: str
+    ways: tuple[Way, ...]
+    read: ReadReplies
+    reader: Reader
+    null_prompts: str
+    rows_per_statement: int | None
+    statement_timeout: float
+    publish_seconds: float
+
+    @property
+    def tries_ways(self) -> bool:
+        """Whether a few rows are asked first: there are several ways, or the type of the call could not be told."""
+        return len(self.ways) > 1 or any(way.returns is None for way in self.ways)
+
+
+EnginePlan = ResponsesPlan | AiQueryPlan
+
+
+def responses_plan(
+    engine: ResponsesEngine | AutoEngine, reason: str, session: str, rows: int, *, executors: bool, parallel: bool
+) -> ResponsesPlan:
+    """Raises `DefinitionError` where the job wants executors and there are none."""
+    fan_out: Literal["executors", "driver"] = "executors" if executors else "driver"
+    why = "the session has executors" if executors else "the session has no executors"
+    if engine.fan_out != "auto":
+        fan_out, why = engine.fan_out, "as the job says"
+    if fan_out == "executors" and not executors:
+        raise DefinitionError(
+            [Problem("", "engine.fan_out", f"{session} has no executors", hint="Use auto or driver.")]
+        )
+    tasks = engine.tasks
+    if fan_out == "driver":
+        tasks = 1
+    elif tasks == "auto":
+        tasks = auto_tasks(engine.concurrency) if parallel else 1
+    return ResponsesPlan(
+        kind="responses",
+        reason=reason,
+        fan_out=fan_out,
+        fan_out_reason=why,
+        concurrency=engine.concurrency,
+        split=split(engine.concurrency, tasks, rows),
+        flush_rows=engine.flush_rows,
+        flush_seconds=engine.flush_seconds,
+        publish_seconds=engine.publish_seconds,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class AiQueryStatements:
+    """What `ai_query` would send, before it is decided whether it asks."""
+
+    ways: tuple[Way, ...]
+    read: ReadReplies
+    null_prompts: str
+    reader: Reader
+
+
+def ai_query_statements(
+    definition: JobDefinition, texts: sql.SqlTexts, tables: sql.Tables, endpoint: str, task: str, probes: Probes
+) -> AiQueryStatements | None:
+    """None where no form of the call was found to be taken."""
+    if not probes.found:
+        return None
+    fields = definition.answer.fields if definition.answer != "text" else None
+    files = definition.request.files is not None
+    return AiQueryStatements(
+        ways=tuple(
+            Way(found.form, found.returns, ask(texts, tables, endpoint, found.form, files=files))
+            for found in probes.found
+        ),
+        read=read_replies(texts, tables),
+        null_prompts=null_prompts(texts, tables),
+        reader=reader_of(task, probes.found[0].form, fields),
+    )
+
+
+def ai_query_plan(engine: AiQueryEngine | AutoEngine, reason: str, statements: AiQueryStatements) -> AiQueryPlan:
+    return AiQueryPlan(
+        kind="ai_query",
+        reason=reason,
+        ways=statements.ways,
+        read=statements.read,
+        null_prompts=statements.null_prompts,
+        reader=statements.reader,
+        rows_per_statement=engine.rows_per_statement if engine.rows_per_statement != "auto" else None,
+        statement_timeout=engine.statement_timeout,
+        publish_seconds=engine.publish_seconds,
+    )

@@ -1,0 +1,116 @@
+"""Whether a definition fits the columns there are: its keys, its placeholders, the tables it writes. Finds every misfit."""
+
+import difflib
+import re
+from collections.abc import Iterator, Sequence
+
+from rowcall.core import sql
+from rowcall.core.definition import JobDefinition
+from rowcall.core.errors import Problem
+from rowcall.core.prompt import PromptProblemsError, RenderedRequest, render_request
+from rowcall.core.records import Column
+
+KEY_TYPES = re.compile(
+    r"string|(var)?char(\(\d+\))?|tinyint|smallint|int|bigint|date|timestamp(_ntz)?|boolean|decimal\(\d+,\d+\)"
+)
+
+
+def misfits(definition: JobDefinition, columns: Sequence[Column]) -> list[Problem]:
+    """What of a definition does not fit the columns there are."""
+    problems: list[Problem] = []
+    keys_of(definition, columns, problems)
+    request_of(definition, columns, problems)
+    return problems
+
+
+def keys_of(definition: JobDefinition, columns: Sequence[Column], problems: list[Problem]) -> tuple[Column, ...]:
+    by_name = {column.name.lower(): column for column in columns}
+    names = [column.name for column in columns]
+    found: list[Column] = []
+    for name in definition.prompts.key:
+        column = by_name.get(name.lower())
+        if column is None:
+            close = difflib.get_close_matches(name, names, n=1)
+            hint = f"Did you mean `{close[0]}`? " if close else ""
+            problems.append(
+                Problem(
+                    "",
+                    "prompts.key",
+                    f"there is no column {name!r}",
+                    hint=f"{hint}There are: {', '.join(names)}.",
+                )
+            )
+        elif not KEY_TYPES.fullmatch(column.type):
+            expected = "a text, whole number, decimal, date, timestamp or boolean"
+            problems.append(Problem("", "prompts.key", f"column {name!r} is {column.type}; a key is {expected}"))
+        elif column.name.lower() in sql.OUTPUT_COLUMNS:
+            hint = f"Rename it in prompts.query: SELECT *, {column.name} AS {column.name}_key FROM …"
+            problems.append(
+                Problem("", "prompts.key", f"the outputs table has a column {column.name!r} of its own", hint=hint)
+            )
+        else:
+            found.append(column)
+    return tuple(found)
+
+
+def request_of(definition: JobDefinition, columns: Sequence[Column], problems: list[Problem]) -> RenderedRequest | None:
+    try:
+        return render_request(definition.request, columns)
+    except PromptProblemsError as errors:
+        problems += [
+            Problem("", _request_key(definition, error.key), error.message, hint=error.hint)
+            for error in errors.problems
+        ]
+        return None
+
+
+def _request_key(definition: JobDefinition, key: str) -> str:
+    """The key a user wrote, from the place in the neutral request: its messages come from instructions, input or messages."""
+    match = re.fullmatch(r"request\.messages\[(\d+)\]\.content", key)
+    if match is None:
+        return key
+    index, has_instructions = int(match[1]), definition.request.instructions is not None
+    if has_instructions and index == 0:
+        return "request.instructions"
+    return (
+        "request.input"
+        if definition.request.input is not None
+        else f"request.messages[{index - has_instructions}].content"
+    )
+
+
+def outputs_misfits(
+    table: str, columns: Sequence[Column], keys: Sequence[Column], answer_type: str
+) -> Iterator[Problem]:
+    there = {column.name.lower(): column.type for column in columns}
+    wanted = {key.name.lower(): key.type for key in keys} | {"answer": answer_type}
+    remedy = "Write to another table, or rename this one."
+    missing = [name for name in (*wanted, *sql.OUTPUT_COLUMNS) if name not in there]
+    if missing:
+        said = f"{table} exists but lacks {', '.join(dict.fromkeys(missing))}"
+        yield Problem("", "outputs.table", said, hint=remedy)
+    for name, type_ in wanted.items():
+        if name in there and _plain(there[name]) != _plain(type_):
+            said = f"column {name!r} of {table} is {there[name]}, this job writes {type_.lower()}"
+            yield Problem("", "outputs.table", said, hint=remedy)
+    extra = [name for name in there if name not in wanted and name not in sql.OUTPUT_COLUMNS]
+    if extra and not missing:
+        yield Problem(
+            "",
+            "outputs.table",
+            f"{table} has columns this job does not fill: {', '.join(extra)}",
+            hint=remedy,
+        )
+
+
+def shared_misfits(name: str, columns: Sequence[Column] | None, texts: sql.SqlTexts) -> list[Problem]:
+    """A traces or runs table of another kind would be found out only when all is paid for."""
+    if columns is None:
+        return []
+    lacks = [column for column in sql.column_names(texts[f"tables/{name}"]) if column not in {c.name for c in columns}]
+    said = f"the table exists but lacks {', '.join(lacks[:5])}"
+    return [Problem("", f"{name}.table", said, hint="Name another table.")] if lacks else []
+
+
+def _plain(type_: str) -> str:
+    return re.sub(r"[\s`]", "", type_).lower()

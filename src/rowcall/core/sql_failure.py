@@ -1,0 +1,40 @@
+"""What an engine's error message says, told by its words: Databricks and Apache Spark give error classes, Sail plain text."""
+
+_CONFLICT = (
+    "DELTA_CONCURRENT",
+    "ConcurrentAppend",
+    "ConcurrentDelete",
+    "ConcurrentWrite",
+    "MetadataChanged",
+    "ProtocolChanged",
+    "ConcurrentTransaction",
+    "Failed to commit transaction",
+    "Missing commit file",
+    "Delta table already exists",
+)
+_MISSING = (
+    "TABLE_OR_VIEW_NOT_FOUND",
+    "SCHEMA_NOT_FOUND",
+    "NO_SUCH_CATALOG",
+    "DELTA_TABLE_NOT_FOUND",
+    "PATH_NOT_FOUND",
+)
+_DETAILS = ("JVM stacktrace:", "== SQL")
+
+
+def missing(text: str) -> bool:
+    """Whether a statement failed because it named no existing relation."""
+    return any(word in text for word in _MISSING)
+
+
+def conflict(text: str) -> bool:
+    """Whether a statement failed because another writer was faster, so that it may succeed now."""
+    return any(word in text for word in _CONFLICT)
+
+
+def shorten(text: str, limit: int = 600) -> str:
+    """The message without stack traces and echoes of the statement, `limit` characters at most."""
+    for details in _DETAILS:
+        text = text.split(details, maxsplit=1)[0]
+    said = text.strip()
+    return said if len(said) <= limit else f"{said[:limit]} …"

@@ -1,0 +1,305 @@
+"""The `ai_query` engine: the SQL side asks, in waves; this side reads what came back and puts it into the journal.
+
+    wave: INSERT INTO replies SELECT … ai_query(…) … ─▶ collect: replies ─▶ journal ─▶ the next wave
+
+A wave is one statement and all or nothing. What it returned is stored as it came, in a table of the run's own, before anything
+reads it: once committed it is never asked again, by this run or the next (`replies.collect_left`). Rows whose error may pass are
+left for the next wave, up to `limits.attempts`; all others are settled by what they got.
+
+The statements run in a thread of their own, so that Ctrl-C can cancel the one that runs; what that one asked is lost.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from rowcall.core.ai_query.failure import failure
+from rowcall.core.ai_query.waves import Wave, next_rows
+from rowcall.core.engine_plan import TRIAL_ROWS, AiQueryPlan, Way
+from rowcall.core.errors import SqlError
+from rowcall.core.limits import ALIKE_ROWS, stop_reason
+from rowcall.core.listing import count_pending, type_of_replies
+from rowcall.core.outcome import stops_run
+from rowcall.core.plan import RunPlan
+from rowcall.core.ports import Journal, SqlSession
+from rowcall.core.records import ErrorKind, Outcome, Progress, Reply
+from rowcall.engines.replies import Collector, Replies, Statement, settles
+
+POLL_SECONDS = 0.2
+REFUSALS = 5
+"""A wave of so many rows that are all refused says that no row can fare better."""
+INTERRUPTED = "interrupted"
+_PASSING = (ErrorKind.RATE_LIMITED, ErrorKind.UNAVAILABLE, ErrorKind.TIMEOUT, ErrorKind.CONNECTION)
+"""What a whole statement may fail of and succeed the next time."""
+_FORM_IS_WRONG = frozenset({ErrorKind.BAD_REQUEST, ErrorKind.BAD_REPLY, ErrorKind.SERVER_ERROR, ErrorKind.AGENT_ERROR})
+"""What rows fail of where the request is not what the endpoint takes; another way to write it may be."""
+
+Meanwhile = Callable[[Progress], None]
+
+
+def replies_of(plan: RunPlan, engine: AiQueryPlan) -> Replies:
+    """How to read the replies of a run, for the run itself and for the journal's manifest."""
+    budget = plan.calls.budget
+    return Replies(
+        read=engine.read,
+        null_prompts=engine.null_prompts,
+        null_prompt=plan.bound.null_prompt,
+        reader=engine.reader,
+        attempts=plan.calls.retry.attempts,
+        spans=plan.spans,
+        input_price=str(budget.input_price),
+        output_price=str(budget.output_price),
+        currency=budget.currency,
+    )
+
+
+def execute(
+    plan: RunPlan, engine: AiQueryPlan, session: SqlSession, journal: Journal, started_ns: int, meanwhile: Meanwhile
+) -> Progress:
+    """Ask every pending row; returns when all are asked or the run stopped. Ctrl-C cancels the statement that runs."""
+    waves = _Waves(plan, engine, session, journal, started_ns)
+    with ThreadPoolExecutor(1, thread_name_prefix="rowcall-waves") as background:
+        asking = background.submit(waves.run)
+        try:
+            while not asking.done():
+                meanwhile(waves.progress())
+                _wait(asking.done)
+            asking.result()
+        except KeyboardInterrupt:
+            waves.stop(INTERRUPTED)
+            session.interrupt()
+            _wait_for_end(asking.done, session)
+            asking.result()
+        except BaseException:
+            waves.stop("the run failed")
+            session.interrupt()
+            raise
+    return waves.progress()
+
+
+def _wait(done: Callable[[], bool]) -> None:
+    until = time.monotonic() + POLL_SECONDS
+    while not done() and time.monotonic() < until:
+        time.sleep(POLL_SECONDS / 10)
+
+
+def _wait_for_end(done: Callable[[], bool], session: SqlSession) -> None:
+    """The statement may start only now: cancel until the thread has seen that it should stop."""
+    while not done():
+        _wait(done)
+        session.interrupt()
+
+
+@dataclass(slots=True)
+class _Asked:
+    """What the waves did so far: the last one that ended, the failures of statements in a row, and the waves in a row of which
+    most rows were put off."""
+
+    number: int = 0
+    collected: int = 0
+    last: Wave | None = None
+    failed: int = 0
+    put_off: int = 0
+    most_rows: int | None = None
+    in_flight: int = 0
+    exhausted: bool = False
+
+
+class _Waves:
+    """Asks wave after wave. Everything but `progress` and `stop` runs in one thread."""
+
+    def __init__(
+        self, plan: RunPlan, engine: AiQueryPlan, session: SqlSession, journal: Journal, started_ns: int
+    ) -> None:
+        self._plan = plan
+        self._engine = engine
+        self._session = session
+        self._journal = journal
+        self._deadline_ns = started_ns + int(plan.calls.deadline * 1e9) if plan.calls.deadline else None
+        self._replies = replies_of(plan, engine)
+        self._collector = Collector(session, journal, self._replies)
+        self._asked = _Asked()
+        self._pending = plan.rows.pending
+        self._stopping = threading.Event()
+        self._reason = ""
+
+    def run(self) -> None:
+        """Ask all rows. Raises `SqlError` or `RunError` where the SQL side cannot go on."""
+        self._pending = int(str(self._session.query(count_pending(self._replies.read.pending))[0]["n"]))
+        self._collector.collect_null_prompts()
+        if self._left():
+            way = self._way()
+            while self._left() and not self._over() and not self._asked.exhausted:
+                self._wave(way, self._rows())
+
+    def stop(self, reason: str) -> None:
+        if not self._stopping.is_set():
+            self._reason = reason
+            self._stopping.set()
+
+    def progress(self) -> Progress:
+        total = self._collector.total
+        return Progress(
+            asked=total.asked,
+            ok=total.ok,
+            failed=total.asked - total.ok,
+            in_flight=self._asked.in_flight,
+            retries=total.retries,
+            input_tokens=total.input_tokens,
+            output_tokens=total.output_tokens,
+            stop=self._reason,
+        )
+
+    def _way(self) -> Way:
+        """The first way to call that gets an answer; the first of all where none does, to say what it got."""
+        ways = self._engine.ways
+        if not self._engine.tries_ways:
+            return ways[0]
+        for way in ways:
+            if self._over() or self._tried(way, last=way is ways[-1]):
+                return way
+            self._session.drop_table(self._replies.table)
+            self._collector.forget_type()
+            self._asked = _Asked()
+        return ways[0]
+
+    def _tried(self, way: Way, *, last: bool) -> bool:
+        """Ask a few rows; False where all say that the request is not what the endpoint takes, none of them settled."""
+        try:
+            while self._asked.last is None and not self._over():
+                self._wave(way, TRIAL_ROWS, settle=lambda reply, _: reply.outcome is not Outcome.ERROR)
+        except SqlError as error:
+            if last or error.conflict:
+                raise
+            return False
+        total = self._collector.total
+        if self._asked.exhausted or total.answered or not _FORM_IS_WRONG.issuperset(total.errors):
+            self._judge(total.answered + total.errors.total())
+            return True
+        return False
+
+    def _left(self) -> int:
+        return self._pending - self._collector.total.asked
+
+    def _rows(self) -> int:
+        """How many rows the next statement asks."""
+        seconds = (self._deadline_ns - time.time_ns()) / 1e9 if self._deadline_ns is not None else None
+        rows = next_rows(self._left(), self._asked.last, self._engine.rows_per_statement, seconds)
+        return min(rows, self._asked.most_rows or rows)
+
+    def _wave(self, way: Way, rows: int, settle: Callable[[Reply, int], bool] | None = None) -> None:
+        asked = self._asked
+        statement = self._send(way, rows)
+        if statement is None:
+            return
+        statements = {asked.number: statement}
+        looked = self._collector.collect(asked.collected + 1, statements, settle or self._settles)
+        asked.collected = asked.number
+        asked.last = Wave(looked, (statement.ended_ns - statement.started_ns) / 1e9)
+        asked.exhausted = looked == 0
+        if settle is None:
+            self._judge(looked)
+
+    def _send(self, way: Way, rows: int) -> Statement | None:
+        """Run the statement of a wave; None where it failed and another may succeed, or the run stops."""
+        asked = self._asked
+        asked.number += 1
+        asked.in_flight = rows
+        started = time.time_ns()
+        try:
+            statement_id = self._session.execute(self._statement(way, rows))
+        except SqlError as error:
+            self._failed(error, rows)
+            return None
+        finally:
+            asked.in_flight = 0
+        asked.failed = 0
+        return Statement(started, time.time_ns(), statement_id)
+
+    def _statement(self, way: Way, rows: int) -> str:
+        if self._asked.number == 1:
+            return way.ask.first(rows)
+        segments = self._journal.segments()
+        if segments:
+            self._session.view_of_files(way.ask.settled, self._journal.paths(segments))
+        return way.ask.next(self._asked.number, rows, settled=bool(segments))
+
+    def _failed(self, error: SqlError, rows: int) -> None:
+        """A statement failed as a whole. Raises it where nothing says that it would pass."""
+        if self._stopping.is_set():
+            return
+        asked, told = self._asked, failure(error.reason)
+        asked.failed += 1
+        if asked.number == 1 and not self._replies_exist():
+            asked.number = 0
+        if stops_run(told.kind):
+            self.stop(f"{told.kind.value}: {told.message}")
+        elif told.kind not in _PASSING or asked.failed >= self._replies.attempts:
+            raise error
+        elif told.kind is ErrorKind.TIMEOUT:
+            asked.most_rows = max(1, rows // 2)
+        self._collect_committed()
+        self._pause(asked.failed)
+
+    def _collect_committed(self) -> None:
+        """Read what a statement was answered that was given up on this side and not on the other."""
+        asked = self._asked
+        if asked.number:
+            self._collector.collect(asked.collected + 1, {}, self._settles)
+            asked.collected = asked.number
+
+    def _replies_exist(self) -> bool:
+        """Whether a statement that was given up on this side was not given up on the other."""
+        try:
+            self._session.columns(type_of_replies(self._replies.table))
+        except SqlError as error:
+            if error.missing:
+                return False
+            raise
+        return True
+
+    def _settles(self, reply: Reply, tries: int) -> bool:
+        """Of rows that are all refused a few are kept as examples; the others were not asked in any sense that counts."""
+        total = self._collector.total
+        if reply.error is not None and stops_run(reply.error.kind) and not total.ok:
+            return total.asked < ALIKE_ROWS
+        return settles(reply, tries, self._replies.attempts)
+
+    def _judge(self, looked: int) -> None:
+        """Stop where going on is of no use; wait where most rows were put off."""
+        total = self._collector.total
+        reason = self._hopeless(looked) or stop_reason(self.progress(), self._plan.calls.budget)
+        if reason:
+            self.stop(reason)
+        elif total.again * 2 > looked:
+            self._asked.put_off += 1
+            self._pause(self._asked.put_off)
+        else:
+            self._asked.put_off = 0
+
+    def _hopeless(self, looked: int) -> str | None:
+        total, errors = self._collector.total, self._collector.total.errors
+        if not errors or errors.total() < looked:
+            return None
+        kind = errors.most_common(1)[0][0]
+        if all(map(stops_run, errors)) and (not total.ok or looked >= REFUSALS):
+            return f"{kind.value}: {total.message}"
+        if len(errors) == 1 and not total.ok and looked >= ALIKE_ROWS and not total.again:
+            return f"every row so far failed alike, {kind.value}: {total.message}"
+        return None
+
+    def _pause(self, failed: int) -> None:
+        """Back off, but no longer than the run goes on."""
+        retry = self._plan.calls.retry
+        seconds = random.uniform(0.5, 1.0) * min(retry.cap, retry.base * 2.0 ** min(failed, 16))  # noqa: S311 (spreads retries)
+        if self._deadline_ns is not None:
+            seconds = min(seconds, max(0.0, (self._deadline_ns - time.time_ns()) / 1e9))
+        self._stopping.wait(seconds)
+
+    def _over(self) -> bool:
+        if self._deadline_ns is not None and time.time_ns() >= self._deadline_ns:
+            self.stop("limits.deadline has passed")
+        return self._stopping.is_set()
