@@ -167,3 +167,18 @@ def test_what_a_statement_was_answered_is_read_by_the_next_run(request: pytest.F
     assert (row.status, row.ok + row.answered_rows) == ("done", 40)
     assert bench.figures()["answered"] == 40
     assert [(out["answer"], out["outcome"]) for out in bench.outputs(job)] == [(f"row {n}", "ok") for n in range(40)]
+
+
+@pytest.mark.parametrize("where", ["bench", "warehouse_bench"])
+def test_a_statement_that_takes_too_long_is_given_up_and_its_rows_are_asked_again(
+    request: pytest.FixtureRequest, where: str
+):
+    bench: Bench = request.getfixturevalue(where)
+    bench.behave("echo-model", faults=[{"first": 1, "delay_ms": 60_000}])
+    engine = {"kind": "ai_query", "statement_timeout": "2s"}
+    job = make_job("overdue", endpoint={"serving": "echo-model"}, engine=engine)
+    bench.fill("overdue", texts(20))
+    row = bench.run(job)
+    assert row.message is None
+    assert (row.status, row.ok) == ("done", 20)
+    assert [out["answer"] for out in bench.outputs(job)] == [f"row {n}" for n in range(20)]

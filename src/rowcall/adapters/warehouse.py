@@ -84,9 +84,9 @@ class WarehouseSqlSession:
     def statement_ids(self) -> Sequence[str]:
         return tuple(self._ids)
 
-    def execute(self, statement: str) -> None:
-        with self._answer(self._connection(), statement):
-            pass
+    def execute(self, statement: str) -> str | None:
+        with self._answer(self._connection(), statement) as cursor:
+            return str(cursor.query_id)
 
     def query(self, statement: str, parameters: Mapping[str, object] | None = None) -> list[Row]:
         with self._answer(self._connection(), statement, parameters) as cursor:

@@ -18,6 +18,7 @@ _MISSING = (
     "NO_SUCH_CATALOG",
     "DELTA_TABLE_NOT_FOUND",
     "PATH_NOT_FOUND",
+    "No commit files found in _delta_log",  # Sail, of a table whose CREATE was cancelled
 )
 _DETAILS = ("JVM stacktrace:", "== SQL")
 

@@ -25,7 +25,7 @@ from rowcall.core.listing import count_pending, type_of_replies
 from rowcall.core.outcome import stops_run
 from rowcall.core.plan import RunPlan
 from rowcall.core.ports import Journal, SqlSession
-from rowcall.core.records import ErrorKind, Outcome, Progress, Reply
+from rowcall.core.records import CallError, ErrorKind, Outcome, Progress, Reply
 from rowcall.engines.replies import Collector, Replies, Statement, settles
 
 POLL_SECONDS = 0.2
@@ -66,6 +66,8 @@ def execute(
         try:
             while not asking.done():
                 meanwhile(waves.progress())
+                if waves.is_overdue():
+                    session.interrupt()
                 _wait(asking.done)
             asking.result()
         except KeyboardInterrupt:
@@ -96,7 +98,7 @@ def _wait_for_end(done: Callable[[], bool], session: SqlSession) -> None:
 @dataclass(slots=True)
 class _Asked:
     """What the waves did so far: the last one that ended, the failures of statements in a row, and the waves in a row of which
-    most rows were put off."""
+    most rows were put off. `until` is when the statement under way is given up, on the monotonic clock."""
 
     number: int = 0
     collected: int = 0
@@ -105,6 +107,8 @@ class _Asked:
     put_off: int = 0
     most_rows: int | None = None
     in_flight: int = 0
+    until: float | None = None
+    overdue: bool = False
     exhausted: bool = False
 
 
@@ -128,6 +132,13 @@ class _Waves:
 
     def run(self) -> None:
         """Ask all rows. Raises `SqlError` or `RunError` where the SQL side cannot go on."""
+        try:
+            self._ask_all()
+        except SqlError:
+            if not self._stopping.is_set():
+                raise
+
+    def _ask_all(self) -> None:
         self._pending = int(str(self._session.query(count_pending(self._replies.read.pending))[0]["n"]))
         self._collector.collect_null_prompts()
         if self._left():
@@ -139,6 +150,14 @@ class _Waves:
         if not self._stopping.is_set():
             self._reason = reason
             self._stopping.set()
+
+    def is_overdue(self) -> bool:
+        """Whether the statement under way has taken longer than the job allows; the warehouse itself may see to it as well."""
+        until = self._asked.until
+        if until is None or time.monotonic() < until:
+            return False
+        self._asked.overdue = True
+        return True
 
     def progress(self) -> Progress:
         total = self._collector.total
@@ -170,7 +189,9 @@ class _Waves:
         """Ask a few rows; False where all say that the request is not what the endpoint takes, none of them settled."""
         try:
             while self._asked.last is None and not self._over():
-                self._wave(way, TRIAL_ROWS, settle=lambda reply, _: reply.outcome is not Outcome.ERROR)
+                self._wave(
+                    way, min(TRIAL_ROWS, self._left()), settle=lambda reply, _: reply.outcome is not Outcome.ERROR
+                )
         except SqlError as error:
             if last or error.conflict:
                 raise
@@ -207,16 +228,16 @@ class _Waves:
         """Run the statement of a wave; None where it failed and another may succeed, or the run stops."""
         asked = self._asked
         asked.number += 1
-        asked.in_flight = rows
+        asked.in_flight, asked.overdue = rows, False
+        asked.until = time.monotonic() + self._engine.statement_timeout
         started = time.time_ns()
         try:
             statement_id = self._session.execute(self._statement(way, rows))
         except SqlError as error:
+            asked.in_flight, asked.until = 0, None
             self._failed(error, rows)
             return None
-        finally:
-            asked.in_flight = 0
-        asked.failed = 0
+        asked.in_flight, asked.until, asked.failed = 0, None, 0
         return Statement(started, time.time_ns(), statement_id)
 
     def _statement(self, way: Way, rows: int) -> str:
@@ -231,7 +252,8 @@ class _Waves:
         """A statement failed as a whole. Raises it where nothing says that it would pass."""
         if self._stopping.is_set():
             return
-        asked, told = self._asked, failure(error.reason)
+        asked = self._asked
+        told = CallError(ErrorKind.TIMEOUT, error.reason) if asked.overdue else failure(error.reason)
         asked.failed += 1
         if asked.number == 1 and not self._replies_exist():
             asked.number = 0
@@ -252,13 +274,15 @@ class _Waves:
             asked.collected = asked.number
 
     def _replies_exist(self) -> bool:
-        """Whether a statement that was given up on this side was not given up on the other."""
+        """Whether a statement that was given up on this side was not given up on the other. What it leaves half made is none,
+        and goes."""
         try:
             self._session.columns(type_of_replies(self._replies.table))
         except SqlError as error:
-            if error.missing:
-                return False
-            raise
+            if not error.missing:
+                raise
+            self._session.drop_table(self._replies.table)
+            return False
         return True
 
     def _settles(self, reply: Reply, tries: int) -> bool:

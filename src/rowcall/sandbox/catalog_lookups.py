@@ -87,7 +87,8 @@ class CatalogLookups:
     def shown(self, what: str, table: "pa.Table", views: Mapping[str, str]) -> "pa.Table":
         """What SHOW `what` answers, from what Sail answered; of the temporary views only the session's own."""
         own = {physical: name for name, physical in views.items()}
-        rows = [row for row in table.to_pylist() if not row.get("isTemporary") or row["tableName"] in own]
+        answered: list[dict[str, Any]] = table.to_pylist()
+        rows = [row for row in answered if not row.get("isTemporary") or row["tableName"] in own]
         if what == "SCHEMAS":
             return _made({"databaseName": _TEXT}, [{"databaseName": row["name"]} for row in rows])
         named = [

@@ -72,10 +72,6 @@ class Warehouse:
         self.faults: tuple[Fault, ...] = ()
         self.history: deque[RecordedStatement] = deque(maxlen=MOST_RECORDED)
 
-    @property
-    def runs(self) -> bool:
-        return self._opened is not None
-
     def open_session(self, catalog: str | None, schema: str | None, configuration: Mapping[str, str]) -> Session:
         """Raises `SetupError` where the lakehouse cannot be opened."""
         from rowcall.sandbox.sql_statements import Scope
