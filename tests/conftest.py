@@ -11,7 +11,7 @@ from rowcall.adapters.spark import SparkSqlSession
 from rowcall.adapters.warehouse import WarehouseSqlSession
 from rowcall.core.ports import SqlSession
 from rowcall.sandbox import lakehouse
-from rowcall.sandbox.lakehouse_sql import LakehouseSql
+from rowcall.sandbox.databricks_sql.lakehouse_sql import LakehouseSql
 from rowcall.sandbox.process import SandboxProcess, start_sandbox
 from support import Bench
 

@@ -24,7 +24,7 @@ from rowcall.core.definition import JobDefinition, ResponsesEngine, UrlEndpoint
 from rowcall.core.errors import SetupError
 from rowcall.core.ports import Connect, JournalStore, SqlSession, Workspace
 from rowcall.sandbox import lakehouse
-from rowcall.sandbox.lakehouse_sql import LakehouseSql
+from rowcall.sandbox.databricks_sql.lakehouse_sql import LakehouseSql
 from rowcall.sandbox.process import SandboxProcess, start_sandbox
 
 HOME = Path(".rowcall")

@@ -10,8 +10,8 @@ from rowcall.adapters.spark import SparkSqlSession
 from rowcall.core.errors import DefinitionError
 from rowcall.core.plan import RunPlan
 from rowcall.sandbox import lakehouse
-from rowcall.sandbox.ai_query import ReplyShape
-from rowcall.sandbox.lakehouse_sql import LakehouseSql
+from rowcall.sandbox.databricks_sql.lakehouse_sql import LakehouseSql
+from rowcall.sandbox.databricks_sql.serving import ReplyShape
 from support import Bench, make_job, texts
 
 AI_QUERY = {"kind": "ai_query"}

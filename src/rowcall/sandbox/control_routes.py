@@ -14,10 +14,10 @@ from functools import partial
 from aiohttp import web
 
 from rowcall.core.loose import parse_json
-from rowcall.sandbox.behaviour import read_behaviour
-from rowcall.sandbox.figures import Figures
+from rowcall.sandbox.agents.behaviour import read_behaviour
+from rowcall.sandbox.agents.figures import Figures
 from rowcall.sandbox.state import Hosted, Sandbox
-from rowcall.sandbox.warehouse import read_faults
+from rowcall.sandbox.warehouse.warehouse import read_faults
 
 
 def routes(sandbox: Sandbox) -> list[web.RouteDef]:

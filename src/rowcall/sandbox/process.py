@@ -6,8 +6,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from rowcall.sandbox.ai_query import Serving
 from rowcall.sandbox.child import Child, start_child, stop_child
+from rowcall.sandbox.databricks_sql.serving import Serving
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,10 @@ import socket
 
 from aiohttp import web
 
-from rowcall.sandbox import agent_routes, control_routes, files_api, oauth, warehouse_routes, workspace_api
+from rowcall.sandbox import control_routes, files_api, oauth, workspace_api
+from rowcall.sandbox.agents import agent_routes
 from rowcall.sandbox.state import Sandbox
+from rowcall.sandbox.warehouse import warehouse_routes
 
 LOOPBACK = "127.0.0.1"
 _BACKLOG = 1024

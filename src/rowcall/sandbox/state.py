@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rowcall.sandbox.agents import Agent, make_agents
-from rowcall.sandbox.behaviour import Behaviour
-from rowcall.sandbox.figures import Figures
+from rowcall.sandbox.agents.agents import Agent, make_agents
+from rowcall.sandbox.agents.behaviour import Behaviour
+from rowcall.sandbox.agents.figures import Figures
 from rowcall.sandbox.oauth import Logins
-from rowcall.sandbox.warehouse import Warehouse
+from rowcall.sandbox.warehouse.warehouse import Warehouse
 
 MOST_REQUESTS = 1_000
 

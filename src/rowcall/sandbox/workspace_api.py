@@ -8,7 +8,7 @@ from aiohttp import web
 from rowcall.sandbox.error_replies import platform_error
 from rowcall.sandbox.oauth import signed_in
 from rowcall.sandbox.state import Hosted, Sandbox
-from rowcall.sandbox.warehouse import WAREHOUSE_ID
+from rowcall.sandbox.warehouse.warehouse import WAREHOUSE_ID
 
 _CREATOR = "sandbox@localhost"
 _CREATED_MS = 1_760_000_000_000

@@ -14,12 +14,13 @@ from pyspark.errors import PySparkException
 from sandbox_user import SECONDS, Workspace
 
 from rowcall.core.answer_type import Scalar, read_sql_type
-from rowcall.sandbox.ai_bodies import Request, RowError, answer, body
-from rowcall.sandbox.ai_call import CHAT, AiCall, ReplyShape, plan_call, read_arguments
-from rowcall.sandbox.ai_query import AT_ONCE, Serving
+from rowcall.sandbox.databricks_sql.ai_bodies import Request, RowError, answer, body
+from rowcall.sandbox.databricks_sql.ai_call import CHAT, AiCall, plan_call, read_arguments
+from rowcall.sandbox.databricks_sql.ai_query import AT_ONCE
+from rowcall.sandbox.databricks_sql.lakehouse_sql import LakehouseSql, error_text
+from rowcall.sandbox.databricks_sql.serving import ReplyShape, Serving
+from rowcall.sandbox.databricks_sql.sql_calls import StatementError, find_calls
 from rowcall.sandbox.lakehouse import Lakehouse
-from rowcall.sandbox.lakehouse_sql import LakehouseSql, error_text
-from rowcall.sandbox.sql_calls import StatementError, find_calls
 
 PNG = b"\x89PNG\r\n\x1a\n and more"
 Make = Callable[..., LakehouseSql]

@@ -10,11 +10,11 @@ from pyspark.errors import AnalysisException, PySparkException
 
 from rowcall.adapters.spark import SparkSqlSession
 from rowcall.core.records import Column
-from rowcall.sandbox.interrupts import Interrupts
+from rowcall.sandbox.databricks_sql.interrupts import Interrupts
+from rowcall.sandbox.databricks_sql.lakehouse_sql import LakehouseSql
+from rowcall.sandbox.databricks_sql.sql_calls import described_query, find_calls, name_markers, replace_calls
+from rowcall.sandbox.databricks_sql.volume_files import files_of
 from rowcall.sandbox.lakehouse import KIND, Lakehouse
-from rowcall.sandbox.lakehouse_sql import LakehouseSql
-from rowcall.sandbox.sql_calls import described_query, find_calls, name_markers, replace_calls
-from rowcall.sandbox.volume_files import files_of
 
 VOLUME = "/Volumes/main/test/files"
 

@@ -11,7 +11,7 @@ import pytest
 import requests
 from sandbox_user import SECONDS, Workspace, answer_text
 
-from rowcall.sandbox.behaviour import read_behaviour
+from rowcall.sandbox.agents.behaviour import read_behaviour
 
 
 def struck(faults: list[dict[str, Any]], texts: list[str]) -> list[int]:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rowcall.sandbox.structured import fit_schema
-from rowcall.sandbox.text_insight import analyse
+from rowcall.sandbox.agents.structured import fit_schema
+from rowcall.sandbox.agents.text_insight import analyse
 
 COMPLAINT = "I found glass in my bread and called you twice. Nobody answered. When will you call me back? I am furious!"
 PRAISE = "The croissants are wonderful. Delivery was quick and the driver was friendly, thank you."

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rowcall.sandbox.agents import in_one_line
-from rowcall.sandbox.text_insight import (
+from rowcall.sandbox.agents.agents import in_one_line
+from rowcall.sandbox.agents.text_insight import (
     SUMMARY_CHARS,
     analyse,
     ease_label,

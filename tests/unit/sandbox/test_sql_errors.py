@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rowcall.sandbox.sql_errors import canceled, failure_of, timed_out
+from rowcall.sandbox.warehouse.sql_errors import canceled, failure_of, timed_out
 
 UNSUPPORTED = "UnsupportedOperationException"
 RECORDED = [

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rowcall.core.loose import mapping, sequence
-from rowcall.sandbox.steps import Step
+from rowcall.sandbox.agents.steps import Step
 
 Json = dict[str, object]
 _DELTA_CHARS = 24

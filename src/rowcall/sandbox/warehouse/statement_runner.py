@@ -14,12 +14,21 @@ from uuid import uuid4
 
 from rowcall.core.names import table_parts
 from rowcall.core.sql import identifier
-from rowcall.sandbox.catalog_lookups import SYSTEM, CatalogLookups
+from rowcall.sandbox.databricks_sql.lakehouse_sql import LakehouseSql, error_text
 from rowcall.sandbox.lakehouse import Lakehouse
-from rowcall.sandbox.lakehouse_sql import LakehouseSql, error_text
-from rowcall.sandbox.sql_errors import SqlFailedError, failure_of
-from rowcall.sandbox.sql_statements import DEFAULT, Head, Scope, head_of
-from rowcall.sandbox.statement_results import CHANGES, Ran, changed, commits, created, inserted, nothing, settings
+from rowcall.sandbox.warehouse.catalog_lookups import SYSTEM, CatalogLookups
+from rowcall.sandbox.warehouse.sql_errors import SqlFailedError, failure_of
+from rowcall.sandbox.warehouse.sql_statements import DEFAULT, Head, Scope, head_of
+from rowcall.sandbox.warehouse.statement_results import (
+    CHANGES,
+    Ran,
+    changed,
+    commits,
+    created,
+    inserted,
+    nothing,
+    settings,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa

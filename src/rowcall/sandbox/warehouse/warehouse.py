@@ -14,22 +14,22 @@ from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 from rowcall.core.loose import mapping, sequence
-from rowcall.sandbox.behaviour import Fault, read_behaviour
-from rowcall.sandbox.operations import Operation, RecordedStatement, State
-from rowcall.sandbox.sql_errors import canceled, failure_of
+from rowcall.sandbox.agents.behaviour import Fault, read_behaviour
+from rowcall.sandbox.warehouse.operations import Operation, RecordedStatement, State
+from rowcall.sandbox.warehouse.sql_errors import canceled, failure_of
 
 if TYPE_CHECKING:
+    from rowcall.sandbox.databricks_sql.lakehouse_sql import LakehouseSql
     from rowcall.sandbox.lakehouse import Lakehouse
-    from rowcall.sandbox.lakehouse_sql import LakehouseSql
-    from rowcall.sandbox.sql_parameters import Parameter
-    from rowcall.sandbox.sql_statements import Scope
-    from rowcall.sandbox.statement_results import Ran
-    from rowcall.sandbox.statement_runner import StatementRunner
+    from rowcall.sandbox.warehouse.sql_parameters import Parameter
+    from rowcall.sandbox.warehouse.sql_statements import Scope
+    from rowcall.sandbox.warehouse.statement_results import Ran
+    from rowcall.sandbox.warehouse.statement_runner import StatementRunner
 
 WAREHOUSE_ID = "sandbox"
 MOST_RECORDED = 1_000
 # What the first `ai_query` needs in the lakehouse's process.
-_AHEAD = ("aiohttp", "pyarrow", "pyspark.worker", "rowcall.sandbox.ai_query")
+_AHEAD = ("aiohttp", "pyarrow", "pyspark.worker", "rowcall.sandbox.databricks_sql.ai_query")
 _TIMEOUT, _TAGS = "STATEMENT_TIMEOUT", "QUERY_TAGS"
 _WORDS = {"http_status": "status", "error": "raw"}
 _FAULTS = frozenset(("http_status", "error", "delay_ms"))
@@ -74,7 +74,7 @@ class Warehouse:
 
     def open_session(self, catalog: str | None, schema: str | None, configuration: Mapping[str, str]) -> Session:
         """Raises `SetupError` where the lakehouse cannot be opened."""
-        from rowcall.sandbox.sql_statements import Scope
+        from rowcall.sandbox.warehouse.sql_statements import Scope
 
         self._open()
         session_id = uuid4()
@@ -124,7 +124,7 @@ class Warehouse:
         fault: Fault | None = None,
     ) -> Operation:
         """Begin a statement. `settings` are its own, over those of the session."""
-        from rowcall.sandbox.sql_parameters import bound
+        from rowcall.sandbox.warehouse.sql_parameters import bound
 
         own = {**session.scope.configuration, **{key.upper(): value for key, value in settings.items()}}
 
@@ -193,10 +193,10 @@ class Warehouse:
             return self._opened
 
     def _made(self) -> _Opened:
-        from rowcall.sandbox.ai_query import Serving
+        from rowcall.sandbox.databricks_sql.lakehouse_sql import LakehouseSql
+        from rowcall.sandbox.databricks_sql.serving import Serving
         from rowcall.sandbox.lakehouse import open_lakehouse
-        from rowcall.sandbox.lakehouse_sql import LakehouseSql
-        from rowcall.sandbox.statement_runner import StatementRunner, prepare
+        from rowcall.sandbox.warehouse.statement_runner import StatementRunner, prepare
 
         house = open_lakehouse(self._folder, modules=_AHEAD)
         try:

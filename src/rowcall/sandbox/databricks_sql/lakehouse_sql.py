@@ -21,19 +21,20 @@ from urllib.parse import quote
 
 from rowcall.core.answer_type import ddl
 from rowcall.core.loose import mapping, parse_json
-from rowcall.sandbox.ai_bodies import request_failed
-from rowcall.sandbox.ai_call import NAME, AiCall, AiCallText, plan_call, read_arguments
-from rowcall.sandbox.ai_query import Batches, Serving, arrow_function
-from rowcall.sandbox.interrupts import Interruptible, Interrupts
-from rowcall.sandbox.lakehouse import Lakehouse
-from rowcall.sandbox.sql_calls import (
+from rowcall.sandbox.databricks_sql.ai_bodies import request_failed
+from rowcall.sandbox.databricks_sql.ai_call import NAME, AiCall, AiCallText, plan_call, read_arguments
+from rowcall.sandbox.databricks_sql.ai_query import Batches, arrow_function
+from rowcall.sandbox.databricks_sql.interrupts import Interruptible, Interrupts
+from rowcall.sandbox.databricks_sql.serving import Serving
+from rowcall.sandbox.databricks_sql.sql_calls import (
     FunctionCall,
     StatementError,
     described_query,
     name_markers,
     replace_calls,
 )
-from rowcall.sandbox.volume_files import files_of
+from rowcall.sandbox.databricks_sql.volume_files import files_of
+from rowcall.sandbox.lakehouse import Lakehouse
 
 Args = Mapping[str, object] | Sequence[object] | None
 READ_FILES = "read_files"

@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import Any
 
 from rowcall.core.errors import SetupError
-from rowcall.sandbox.steps import Step, take_step
+from rowcall.sandbox.agents.steps import Step, take_step
 
 ANALYSED_CHARS = 4_000
 SUMMARY_CHARS = 160

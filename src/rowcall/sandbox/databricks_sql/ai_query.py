@@ -8,17 +8,26 @@ import asyncio
 import base64
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from rowcall.core.answer_type import Type
 from rowcall.core.loose import mapping, parse_json
-from rowcall.sandbox.ai_bodies import Request, RowError, answer, body, check_type, invalid_response, request_failed
-from rowcall.sandbox.ai_call import AiCall, ReplyShape
-from rowcall.sandbox.interrupts import Interruptible
-from rowcall.sandbox.sql_calls import StatementError
-from rowcall.sandbox.sql_values import arrow_array
+from rowcall.sandbox.databricks_sql.ai_bodies import (
+    Request,
+    RowError,
+    answer,
+    body,
+    check_type,
+    invalid_response,
+    request_failed,
+)
+from rowcall.sandbox.databricks_sql.ai_call import AiCall
+from rowcall.sandbox.databricks_sql.interrupts import Interruptible
+from rowcall.sandbox.databricks_sql.serving import Serving
+from rowcall.sandbox.databricks_sql.sql_calls import StatementError
+from rowcall.sandbox.databricks_sql.sql_values import arrow_array
 
 if TYPE_CHECKING:
     import aiohttp
@@ -29,15 +38,6 @@ if TYPE_CHECKING:
 AT_ONCE = 64
 _TIMEOUT = 297.0
 _LOOK_SECONDS = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Serving:
-    """Where serving endpoints are asked, and with which token."""
-
-    host: str
-    token: str = field(repr=False)
-    shape: ReplyShape = field(default_factory=ReplyShape)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import aiohttp
 
-from rowcall.sandbox.wire import PassedOn, Question
+from rowcall.sandbox.agents.wire import PassedOn, Question
 
 # What only Databricks knows; other servers refuse fields that they do not know.
 _DATABRICKS_ONLY = ("databricks_options", "custom_inputs", "context", "client_request_id", "usage_context")

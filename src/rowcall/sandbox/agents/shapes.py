@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from rowcall.sandbox import chat_wire, model_wire, responses_wire
-from rowcall.sandbox.wire import Answer, Json, Question, RequestError
+from rowcall.sandbox.agents import chat_wire, model_wire, responses_wire
+from rowcall.sandbox.agents.wire import Answer, Json, Question, RequestError
 
 RESPONSES_AGENT = "agent/v1/responses"
 CHAT_AGENT = "agent/v2/chat"

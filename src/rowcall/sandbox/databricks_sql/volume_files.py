@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from rowcall.sandbox.sql_calls import StatementError
+from rowcall.sandbox.databricks_sql.sql_calls import StatementError
 
 _LIST = re.compile(r"\{([^{}]*)\}")
 _GLOB = re.compile(r"[*?\[{]")

@@ -10,12 +10,12 @@ from enum import Enum
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
-from rowcall.sandbox.sql_errors import SqlFailedError, canceled, failure_of, timed_out
+from rowcall.sandbox.warehouse.sql_errors import SqlFailedError, canceled, failure_of, timed_out
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from rowcall.sandbox.statement_results import Ran
+    from rowcall.sandbox.warehouse.statement_results import Ran
 
 _SECONDS_BETWEEN_INTERRUPTS = 0.1
 

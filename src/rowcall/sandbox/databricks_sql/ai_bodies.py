@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 from rowcall.core.answer_type import Scalar, ddl
 from rowcall.core.loose import mapping, sequence
-from rowcall.sandbox.ai_call import CHAT, CHAT_AGENTS, NAME, RESPONSES_AGENT, AiCall, unknown_schema
-from rowcall.sandbox.sql_calls import StatementError
-from rowcall.sandbox.sql_values import image_url, json_text, sql_value
+from rowcall.sandbox.databricks_sql.ai_call import CHAT, CHAT_AGENTS, NAME, RESPONSES_AGENT, AiCall, unknown_schema
+from rowcall.sandbox.databricks_sql.sql_calls import StatementError
+from rowcall.sandbox.databricks_sql.sql_values import image_url, json_text, sql_value
 
 _REPORTED = 2000
 

@@ -9,7 +9,7 @@ Of these four keys a body has exactly one. The signature of the models here is o
 from collections.abc import Mapping, Sequence
 
 from rowcall.core.loose import mapping, parse_json, sequence
-from rowcall.sandbox.wire import Answer, Json, Question, RequestError
+from rowcall.sandbox.agents.wire import Answer, Json, Question, RequestError
 
 COLUMN = "text"
 _FORMATS = ("dataframe_split", "instances", "dataframe_records", "inputs")

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from rowcall.sandbox.steps import Step
+from rowcall.sandbox.agents.steps import Step
 
 Json = dict[str, object]
 

@@ -14,12 +14,12 @@ from functools import partial
 from aiohttp import web
 
 from rowcall.core.loose import mapping, parse_json
-from rowcall.sandbox.behaviour import Fault
-from rowcall.sandbox.delivery import Outgoing, hang_up, send, send_half
-from rowcall.sandbox.dialects import APP, SERVING, Asked, Dialect
-from rowcall.sandbox.shapes import RESPONSES_AGENT, Api, Shape, shape_of
+from rowcall.sandbox.agents.behaviour import Fault
+from rowcall.sandbox.agents.delivery import Outgoing, hang_up, send, send_half
+from rowcall.sandbox.agents.dialects import APP, SERVING, Asked, Dialect
+from rowcall.sandbox.agents.shapes import RESPONSES_AGENT, Api, Shape, shape_of
+from rowcall.sandbox.agents.wire import Answer, Question, RequestError
 from rowcall.sandbox.state import Hosted, Recorded, Sandbox
-from rowcall.sandbox.wire import Answer, Question, RequestError
 
 PAYLOAD_BYTES = 4 * 1024 * 1024
 _RECORDED_BYTES = 64 * 1024

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from rowcall.core.loose import mapping
-from rowcall.sandbox.behaviour import Fault
-from rowcall.sandbox.delivery import Outgoing
+from rowcall.sandbox.agents.behaviour import Fault
+from rowcall.sandbox.agents.delivery import Outgoing
+from rowcall.sandbox.agents.mlflow_trace import Trace
+from rowcall.sandbox.agents.shapes import Api, Shape
+from rowcall.sandbox.agents.wire import Answer, Json, PassedOn, Question
 from rowcall.sandbox.error_replies import app_body, platform_body
-from rowcall.sandbox.mlflow_trace import Trace
-from rowcall.sandbox.shapes import Api, Shape
-from rowcall.sandbox.wire import Answer, Json, PassedOn, Question
 
 _JSON = {"Content-Type": "application/json"}
 _EVENTS = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"}

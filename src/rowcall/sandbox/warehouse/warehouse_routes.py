@@ -14,7 +14,7 @@ from aiohttp import web
 from rowcall.sandbox.error_replies import platform_error
 from rowcall.sandbox.oauth import signed_in
 from rowcall.sandbox.state import Sandbox
-from rowcall.sandbox.warehouse import WAREHOUSE_ID, Warehouse
+from rowcall.sandbox.warehouse.warehouse import WAREHOUSE_ID, Warehouse
 
 _BODY_BYTES = 64 * 1024 * 1024
 _AT_ONCE = 64
@@ -47,7 +47,7 @@ async def _ask(sandbox: Sandbox, request: web.Request) -> web.StreamResponse:
 
 def _answer(warehouse: Warehouse, body: bytes) -> web.Response:
     try:
-        from rowcall.sandbox.thrift_service import HttpRefusedError, answered
+        from rowcall.sandbox.warehouse.thrift_service import HttpRefusedError, answered
     except ImportError as missing:
         return _refused(501, f"The SQL warehouse needs the extra `local`: pip install 'rowcall[local]' ({missing})")
     try:

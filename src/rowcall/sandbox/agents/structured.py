@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 from rowcall.core.loose import mapping, sequence
-from rowcall.sandbox.text_insight import Insight, sentiment_label, sentiment_score
+from rowcall.sandbox.agents.text_insight import Insight, sentiment_label, sentiment_score
 
 _MOST_LEVELS = 8
 _OPTIONAL_LEVELS = 3

@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from rowcall.sandbox import structured, text_insight
-from rowcall.sandbox.shapes import CHAT_AGENT, CHAT_MODEL, CUSTOM_MODEL, RESPONSES_AGENT
-from rowcall.sandbox.text_insight import Insight
-from rowcall.sandbox.upstream import forward_to
-from rowcall.sandbox.wire import Answer, PassedOn, Question
+from rowcall.sandbox.agents import structured, text_insight
+from rowcall.sandbox.agents.shapes import CHAT_AGENT, CHAT_MODEL, CUSTOM_MODEL, RESPONSES_AGENT
+from rowcall.sandbox.agents.text_insight import Insight
+from rowcall.sandbox.agents.upstream import forward_to
+from rowcall.sandbox.agents.wire import Answer, PassedOn, Question
 
 # One thread: the work is pure Python and gains nothing from more, and YAKE keeps state in its extractor.
 _worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="text-insight")

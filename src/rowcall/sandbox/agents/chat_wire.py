@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import cast
 
 from rowcall.core.loose import mapping, sequence
-from rowcall.sandbox.wire import (
+from rowcall.sandbox.agents.wire import (
     Answer,
     Json,
     Question,

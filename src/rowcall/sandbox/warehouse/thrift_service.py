@@ -12,14 +12,14 @@ from thrift.protocol.TBinaryProtocol import TBinaryProtocol
 from thrift.transport.TTransport import TMemoryBuffer
 
 from rowcall.core.errors import SetupError
-from rowcall.sandbox.behaviour import Fault
-from rowcall.sandbox.operations import Operation, State
-from rowcall.sandbox.sql_errors import SqlFailedError
-from rowcall.sandbox.sql_parameters import Parameter
-from rowcall.sandbox.statement_results import Ran
-from rowcall.sandbox.statement_runner import StatementRunner
-from rowcall.sandbox.thrift_results import metadata, row_set, sent_as
-from rowcall.sandbox.warehouse import HandleError, Session, Warehouse
+from rowcall.sandbox.agents.behaviour import Fault
+from rowcall.sandbox.warehouse.operations import Operation, State
+from rowcall.sandbox.warehouse.sql_errors import SqlFailedError
+from rowcall.sandbox.warehouse.sql_parameters import Parameter
+from rowcall.sandbox.warehouse.statement_results import Ran
+from rowcall.sandbox.warehouse.statement_runner import StatementRunner
+from rowcall.sandbox.warehouse.thrift_results import metadata, row_set, sent_as
+from rowcall.sandbox.warehouse.warehouse import HandleError, Session, Warehouse
 
 DIRECT_SECONDS = 0.5
 """How long ExecuteStatement waits for a result to send along. The connector cannot cancel meanwhile."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
-from rowcall.sandbox.sql_errors import SqlFailedError
+from rowcall.sandbox.warehouse.sql_errors import SqlFailedError
 
 _TYPE = re.compile(r"[A-Z_]+(?:\(\d+(?:, ?\d+)?\))?")
 _BEFORE_PATH = ("VAR", "IDENTIFIER", "R_PAREN", "R_BRACKET")

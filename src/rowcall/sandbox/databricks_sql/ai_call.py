@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 from rowcall.core.answer_type import Scalar, Struct, Type, json_schema, read_sql_type
 from rowcall.core.loose import mapping, parse_json
-from rowcall.sandbox.sql_calls import Argument, StatementError
+from rowcall.sandbox.databricks_sql.serving import ReplyShape
+from rowcall.sandbox.databricks_sql.sql_calls import Argument, StatementError
 
 NAME = "ai_query"
 CHAT = "llm/v1/chat"
@@ -23,16 +24,6 @@ _BY_LOWER = {name.lower(): name for name in _PARAMETERS}
 _CONSTANTS = _PARAMETERS[2:6]
 _STRING = Scalar("string")
 _FORMATS = ("text", "json_object", "json_schema")
-
-
-@dataclass(frozen=True, slots=True)
-class ReplyShape:
-    """What `failOnError => false` returns, on which Databricks' documents disagree: the names of the two fields, or with `bare`
-    the plain type, NULL for a failed row (FACTS 1.2)."""
-
-    result: str = "result"
-    error: str = "errorMessage"
-    bare: bool = False
 
 
 @dataclass(frozen=True, slots=True)
