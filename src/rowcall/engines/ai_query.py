@@ -208,7 +208,9 @@ class _Waves:
     def _rows(self) -> int:
         """How many rows the next statement asks."""
         seconds = (self._deadline_ns - time.time_ns()) / 1e9 if self._deadline_ns is not None else None
-        rows = next_rows(self._left(), self._asked.last, self._engine.rows_per_statement, seconds)
+        # A trial says nothing of how long many rows take.
+        last = self._asked.last if self._asked.last and self._asked.last.rows > TRIAL_ROWS else None
+        rows = next_rows(self._left(), last, self._engine.rows_per_statement, seconds)
         return min(rows, self._asked.most_rows or rows)
 
     def _wave(self, way: Way, rows: int, settle: Callable[[Reply, int], bool] | None = None) -> None:

@@ -552,6 +552,11 @@ class TestWays:
             ("responses", 7),
         ]
 
+    def test_a_trial_does_not_size_the_next_statement(self) -> None:
+        session = staged(2_000, refusing())
+        assert run(planned(2_000, STRUCT, STRUCT, **AGENT), session).ok == 2_000
+        assert [len(chosen) for _, _, chosen in session.asked] == [TRIAL_ROWS, 2_000 - TRIAL_ROWS]
+
     def test_where_its_rows_are_refused_the_next_is_tried(self) -> None:
         session = staged(10, refusing("responses"))
         progress = run(planned(10, STRUCT, STRUCT, **AGENT), session)
