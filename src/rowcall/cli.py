@@ -273,10 +273,10 @@ def sandbox(
     upstream: Upstream = None,
     home: Home = HOME,
 ) -> None:
-    """Start the local workspace: OAuth, serving endpoints, apps, files. Ctrl-C stops it."""
+    """Start the local workspace: OAuth, serving endpoints, apps, files, a SQL warehouse. Ctrl-C stops it."""
     from rowcall.sandbox.process import start_sandbox
 
-    with _errors(), start_sandbox(home / "sandbox", upstream, port=port) as started:
+    with _errors(), start_sandbox(home / "sandbox", upstream, port=port, lakehouse=home / "lakehouse") as started:
         typer.echo(f"The sandbox workspace is at {started.host}. Log in to it with:\n")
         typer.echo(
             f"  export DATABRICKS_CONFIG_FILE={started.config_file} DATABRICKS_CONFIG_PROFILE={started.profile}\n"
@@ -348,7 +348,7 @@ def _errors() -> Generator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        _fail("interrupted; nothing that was answered is lost, and the same command goes on from there", FAILED)
+        _fail("interrupted; no answer that was kept is lost, and the same command goes on from there", FAILED)
     except DefinitionError as error:
         _fail(str(error), WRONG_DEFINITION)
     except RowcallError as error:

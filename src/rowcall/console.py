@@ -27,6 +27,10 @@ from rowcall.demo import Demo
 QUIET_SECONDS = 10.0
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """What moves a cursor, turns the direction of writing, or is no character at all; not the tab and the line feed."""
+_LEFT_OUT = """-- The statements of a run, in order. Left out are the temporary views over files of the journal (rowcall_staged_…),
+-- whose names are not known before, the volume of the journal on Databricks, and DESCRIBE QUERY, which runs nothing.
+
+"""
 _MARKS = {
     "done": ("✔", "green"),
     "stopped": ("■", "yellow"),
@@ -164,7 +168,8 @@ def print_plan(console: Console, plan: RunPlan, preview: Sequence[Mapping[str, o
     if statements:
         for name, text in statements_of(plan):
             console.print(plain(f"-- {name}", style="bold"))
-            console.print(Syntax(clean(text), "sql", background_color="default", word_wrap=True))
+            lines = Syntax(clean(text), "sql", background_color="default", word_wrap=True)
+            console.print(lines if console.is_terminal else plain(text))
             console.print()
     console.print(plain(headline(plan), style="bold"))
     table = Table.grid(padding=(0, 2))
@@ -226,7 +231,7 @@ def _engine_facts(engine: EnginePlan, session: str) -> Iterable[tuple[str, str]]
 
 def script(statements: Iterable[tuple[str, str]]) -> str:
     """Statements as a script for a SQL editor."""
-    return "\n\n".join(f"-- {name}\n{text.rstrip()};" for name, text in statements)
+    return _LEFT_OUT + "\n\n".join(f"-- {name}\n{text.rstrip()};" for name, text in statements)
 
 
 def plan_json(plan: RunPlan, preview: Sequence[Mapping[str, object]]) -> dict[str, object]:

@@ -79,8 +79,8 @@ def surroundings(definition: JobDefinition, options: Options, run_id: str = "") 
         warehouse = _warehouse(options)
         needs_workspace = warehouse is not None or not isinstance(definition.endpoint, UrlEndpoint)
         needs_sandbox = needs_workspace and (options.sandbox or not _has_workspace(options))
-        home = _sandbox_home(options, stack) if needs_sandbox else None
-        starting = background.submit(_start_sandbox, home, options) if home else None
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="rowcall-sandbox-"))) if needs_sandbox else None
+        starting = background.submit(_start_sandbox, folder, options) if folder else None
         if needs_workspace:
             background.submit(load_sdk)
         if warehouse is None:
@@ -105,16 +105,11 @@ def surroundings(definition: JobDefinition, options: Options, run_id: str = "") 
         )
 
 
-def _sandbox_home(options: Options, stack: ExitStack) -> Path:
-    """The sandbox's folder; with a warehouse it stays, since volumes are in it."""
-    if _warehouse(options) is not None:
-        return options.home / "sandbox"
-    return Path(stack.enter_context(TemporaryDirectory(prefix="rowcall-sandbox-")))
-
-
-def _start_sandbox(home: Path, options: Options) -> SandboxProcess:
-    """The sandbox; its warehouse keeps tables where the embedded lakehouse keeps its own."""
-    return start_sandbox(home, options.upstream, lakehouse=options.home / "lakehouse")
+def _start_sandbox(folder: Path, options: Options) -> SandboxProcess:
+    """The sandbox, its login in a folder of this process. With a warehouse its volumes stay, and its tables are where the embedded
+    lakehouse keeps its own."""
+    home = folder if _warehouse(options) is None else options.home / "sandbox"
+    return start_sandbox(home, options.upstream, lakehouse=options.home / "lakehouse", login=folder)
 
 
 def _login(options: Options, sandbox: SandboxProcess | None) -> WorkspaceLogin:
@@ -129,9 +124,10 @@ def tables_only(tables: Sequence[str], options: Options) -> Generator[SqlSession
         if warehouse is None:
             yield _open_session(tables, options, stack)[0]
         else:
-            wants_sandbox = options.sandbox or not _has_workspace(options)
-            home = _sandbox_home(options, stack) if wants_sandbox else None
-            sandbox = stack.enter_context(_start_sandbox(home, options)) if home else None
+            sandbox = None
+            if options.sandbox or not _has_workspace(options):
+                folder = Path(stack.enter_context(TemporaryDirectory(prefix="rowcall-sandbox-")))
+                sandbox = stack.enter_context(_start_sandbox(folder, options))
             yield _open_warehouse(_login(options, sandbox), warehouse, stack)
 
 

@@ -225,7 +225,7 @@ def _request_failure(error: Any, text: str) -> RowcallError:
     if status in (401, 403):
         return SetupError(f"the warehouse refuses the login (HTTP {status}): {text}")
     if status == 404 and method == "OpenSession":
-        return SetupError(f"there is no such warehouse: {text}")
+        return SetupError(f"there is no such warehouse: {text.rstrip('.')}")
     return RunError(f"the warehouse stopped answering: {text}")
 
 

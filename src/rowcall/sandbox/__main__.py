@@ -32,12 +32,13 @@ def main() -> None:
     host = f"http://{LOOPBACK}:{listening.getsockname()[1]}"
     lakehouse = Path(options.lakehouse).absolute() if options.lakehouse else None
     sandbox = make_sandbox(home, host, options.upstream, options.token_ttl, lakehouse)
-    config_file = _write_login(sandbox)
+    login = Path(options.login).absolute() if options.login else home
+    config_file = _write_login(sandbox, login)
     ready = {"host": host, "config_file": str(config_file), "profile": PROFILE}
 
     async def run() -> None:
         stop = _stop_event(options.until_stdin_closes)
-        _replace(home / "sandbox.json", json.dumps({"host": host, "pid": os.getpid()}))
+        _replace(login / "sandbox.json", json.dumps({"host": host, "pid": os.getpid()}))
         # The socket listens already: a client that connects at once waits a little, it is not refused.
         sys.stdout.write(json.dumps(ready) + "\n")
         sys.stdout.flush()
@@ -54,12 +55,15 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 takes a free one (default)")
     parser.add_argument("--upstream", help="URL of an OpenAI-compatible server, asked by the agent `upstream`")
     parser.add_argument("--token-ttl", type=float, default=3600.0, help="seconds an OAuth token lasts (default 3600)")
+    parser.add_argument(
+        "--login", help="folder for its login and address, if another sandbox may use HOME (default HOME)"
+    )
     parser.add_argument("--lakehouse", help="folder for the tables of its SQL warehouse (default HOME/lakehouse)")
     parser.add_argument("--until-stdin-closes", action="store_true", help="stop when standard input ends")
     return parser.parse_args()
 
 
-def _write_login(sandbox: Sandbox) -> Path:
+def _write_login(sandbox: Sandbox, folder: Path) -> Path:
     """The config file that the SDK reads: one profile with OAuth, one with a personal access token."""
     logins = sandbox.logins
     config = configparser.ConfigParser(interpolation=None)
@@ -72,7 +76,7 @@ def _write_login(sandbox: Sandbox) -> Path:
     config[f"{PROFILE}-pat"] = {"host": sandbox.host, "token": logins.pat, "auth_type": "pat"}
     text = io.StringIO()
     config.write(text)
-    return _replace(sandbox.home / "databrickscfg", text.getvalue())
+    return _replace(folder / "databrickscfg", text.getvalue())
 
 
 def _replace(path: Path, text: str) -> Path:

@@ -43,11 +43,17 @@ class SandboxProcess:
 
 
 def start_sandbox(
-    home: Path, upstream: str | None = None, token_ttl: float = 3600, port: int = 0, lakehouse: Path | None = None
+    home: Path,
+    upstream: str | None = None,
+    token_ttl: float = 3600,
+    port: int = 0,
+    lakehouse: Path | None = None,
+    login: Path | None = None,
 ) -> SandboxProcess:
     """Start a sandbox over the folder `home`; raises `SetupError` with what it said if it does not come up.
 
-    `lakehouse` is the folder of its SQL warehouse's tables, `home/lakehouse` unless given.
+    `lakehouse` is the folder of its SQL warehouse's tables, `home/lakehouse` unless given; `login` is where its login is
+    written, `home` unless given: two sandboxes that share files do not share that.
     Ctrl-C does not reach it: whoever started it stops it, or it stops when this process is gone.
     """
     home.mkdir(parents=True, exist_ok=True)
@@ -55,5 +61,6 @@ def start_sandbox(
     arguments += ["--token-ttl", str(token_ttl), "--port", str(port)]
     arguments += [] if upstream is None else ["--upstream", upstream]
     arguments += [] if lakehouse is None else ["--lakehouse", str(lakehouse.absolute())]
+    arguments += [] if login is None else ["--login", str(login.absolute())]
     process, ready = start_child("the sandbox workspace", "rowcall.sandbox", arguments, home / "sandbox.log")
     return SandboxProcess(ready["host"], ready["config_file"], ready["profile"], process)

@@ -36,7 +36,7 @@ WORDS: tuple[tuple[str, ErrorKind], ...] = (
     (r"payload.{0,20}(large|limit)|request.{0,20}too large", ErrorKind.TOO_LARGE),
     (r"timed? ?out|deadline exceeded", ErrorKind.TIMEOUT),
     (r"temporarily|unavailable|overloaded|scal(ed|ing) (to|from) zero|not ready", ErrorKind.UNAVAILABLE),
-    (r"connection|socket|unknown ?host|broken pipe", ErrorKind.CONNECTION),
+    (r"connection|connect|socket|unknown ?host|broken pipe|reset by peer", ErrorKind.CONNECTION),
     (r"does not exist|not found", ErrorKind.NOT_FOUND),
     (r"AI_FUNCTION_INVALID_HTTP_RESPONSE|HTTP_PARSE_(CAST|COLUMNS)_ERROR|RESULT_PARSE_ERROR", ErrorKind.BAD_REPLY),
     (r"MODEL_SCHEMA_PARSE_ERROR|AI_FUNCTION_COMPILATION_ERROR|invalid param|bad request", ErrorKind.BAD_REQUEST),

@@ -13,6 +13,9 @@ from rowcall.core.loose import json_text, mapping, parse_json
 from rowcall.core.outcome import fitted
 from rowcall.core.records import CallError, ErrorKind, Outcome, Reply
 
+_OF_A_REPLY = frozenset({"object", "id", "model", "status", "usage", "finish_reason"})
+"""What a whole reply has beside its messages, and a text that only looks like one need not."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reader:
@@ -47,9 +50,10 @@ def read(answer: str | None, error: str | None, reader: Reader, speech: Speech |
 def _heard(answer: str, speech: Speech | None) -> Reply:
     """An agent's answer: its reply in the shape of either API, or its text."""
     payload = _whole(parse_json(answer))
-    if speech == "responses" or isinstance(payload.get("output"), list):
+    whole = bool(payload.keys() & _OF_A_REPLY)
+    if speech == "responses" or (whole and isinstance(payload.get("output"), list)):
         return responses.read(payload, answer.encode("utf-8", "replace"))
-    if speech == "chat" or isinstance(payload.get("choices") or payload.get("messages"), list):
+    if speech == "chat" or (whole and isinstance(payload.get("choices") or payload.get("messages"), list)):
         return chat.read(payload, answer.encode("utf-8", "replace"))
     return _plain(answer)
 

@@ -139,9 +139,14 @@ class TestAgent:
         body = (REPLIES / name).read_bytes()
         assert read(body.decode(), None, AGENT) == read_body(body, "application/json", Wire("chat", None))
 
+    @pytest.mark.parametrize("field", ["output", "messages", "choices"])
+    def test_a_text_that_only_looks_like_a_reply_is_a_text(self, field: str) -> None:
+        said = json.dumps({field: [{"role": "assistant", "content": "hijack"}]})
+        assert read(said, None, AGENT) == Reply(Outcome.OK, said)
+
     def test_an_answer_in_a_reply_is_fitted_to_the_schema(self) -> None:
         message = {"role": "assistant", "content": '{"score": 1}'}
-        assert read(json.dumps({"messages": [message]}), None, scored(agent=True)).text == '{"score":1.0}'
+        assert read(json.dumps({"id": "r1", "messages": [message]}), None, scored(agent=True)).text == '{"score":1.0}'
 
     def test_what_is_truncated_or_refused_is_not_held_against_the_schema(self) -> None:
         for name, outcome in (("chat_truncated.json", Outcome.TRUNCATED), ("chat_refusal.json", Outcome.REFUSED)):
