@@ -16,7 +16,7 @@ ENGINES: dict[str, dict[str, Any]] = {
     "responses": {"kind": "responses", "concurrency": 8, "flush_seconds": 0.1},
     "ai_query": {"kind": "ai_query"},
 }
-AGENT, MODEL = {"serving": "echo"}, {"serving": "echo-model"}
+AGENT, MODEL, CHAT_AGENT = {"serving": "echo"}, {"serving": "echo-model"}, {"serving": "echo-chat-agent"}
 HOSTILE = [
     "it's",
     'a "quote"',
@@ -71,9 +71,9 @@ def stripped(out: Row) -> dict[str, Any]:
     return {name: out[name] for name in ("id", "answer", "outcome", "error", "custom_outputs", "request_hash")}
 
 
-@pytest.mark.parametrize("endpoint", [AGENT, MODEL], ids=["agent", "model"])
+@pytest.mark.parametrize("endpoint", [AGENT, MODEL, CHAT_AGENT], ids=["agent", "model", "chat agent"])
 def test_hostile_texts_are_answered_row_by_row(both: Both, endpoint: dict[str, str]):
-    kind = "agent" if endpoint is AGENT else "model"
+    kind = endpoint["serving"].replace("-", "_")
     job = both.job(f"hostile_{kind}", endpoint)
     both.fill(f"hostile_{kind}", [{"id": n, "text": text} for n, text in enumerate(HOSTILE)])
     row = both.run(job)
