@@ -76,21 +76,21 @@ class LakehouseSql:
     def version(self) -> str:
         return self._spark.version
 
-    def addTag(self, tag: str) -> None:  # noqa: N802 (Spark's names, here and below)
+    def addTag(self, tag: str) -> None:  # noqa: N802 (the name is Spark's)
         self._spark.addTag(tag)
 
-    def removeTag(self, tag: str) -> None:  # noqa: N802
+    def removeTag(self, tag: str) -> None:  # noqa: N802 (the name is Spark's)
         self._spark.removeTag(tag)
 
-    def clearTags(self) -> None:  # noqa: N802
+    def clearTags(self) -> None:  # noqa: N802 (the name is Spark's)
         self._spark.clearTags()
 
-    def interruptAll(self) -> list[str]:  # noqa: N802
+    def interruptAll(self) -> list[str]:  # noqa: N802 (the name is Spark's)
         """As Spark's; calls of `ai_query` in flight are dropped, and none starts any more."""
         self._interrupts.interrupt()
         return self._spark.interruptAll()
 
-    def interruptTag(self, tag: str) -> list[str]:  # noqa: N802
+    def interruptTag(self, tag: str) -> list[str]:  # noqa: N802 (the name is Spark's)
         """As Spark's, for the statements sent under a tag."""
         self._interrupts.interrupt(tag)
         return self._spark.interruptTag(tag)

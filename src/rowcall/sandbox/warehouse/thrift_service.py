@@ -108,18 +108,18 @@ class ThriftService:
         )
 
     @_answers(ttypes.TCloseSessionResp)
-    def CloseSession(self, req: Any) -> Any:  # noqa: N802
+    def CloseSession(self, req: Any) -> Any:  # noqa: N802 (the name is Thrift's)
         self._warehouse.close_session(_id(req.sessionHandle.sessionId))
         return ttypes.TCloseSessionResp(status=_OK)
 
     @_answers(ttypes.TGetInfoResp)
-    def GetInfo(self, req: Any) -> Any:  # noqa: N802
+    def GetInfo(self, req: Any) -> Any:  # noqa: N802 (the name is Thrift's)
         self._session(req)
         value = ttypes.TGetInfoValue(stringValue=_INFO.get(req.infoType, ""))
         return ttypes.TGetInfoResp(status=_OK, infoValue=value)
 
     @_answers(ttypes.TExecuteStatementResp)
-    def ExecuteStatement(self, req: Any) -> Any:  # noqa: N802
+    def ExecuteStatement(self, req: Any) -> Any:  # noqa: N802 (the name is Thrift's)
         session = self._session(req)
         fault = self._warehouse.fault(req.statement)
         if fault is not None and fault.status is not None:
@@ -130,44 +130,44 @@ class ThriftService:
         return _begun(ttypes.TExecuteStatementResp, operation, req)
 
     @_answers(ttypes.TGetCatalogsResp)
-    def GetCatalogs(self, req: Any) -> Any:  # noqa: N802
+    def GetCatalogs(self, req: Any) -> Any:  # noqa: N802 (the name is Thrift's)
         return self._look_up(ttypes.TGetCatalogsResp, req, "catalogs", ())
 
     @_answers(ttypes.TGetSchemasResp)
-    def GetSchemas(self, req: Any) -> Any:  # noqa: N802
+    def GetSchemas(self, req: Any) -> Any:  # noqa: N802 (the name is Thrift's)
         return self._look_up(ttypes.TGetSchemasResp, req, "schemas", (req.catalogName, req.schemaName))
 
     @_answers(ttypes.TGetTablesResp)
-    def GetTables(self, req: Any) -> Any:  # noqa: N802
+    def GetTables(self, req: Any) -> Any:  # noqa: N802 (the name is Thrift's)
         patterns = (req.catalogName, req.schemaName, req.tableName)
         return self._look_up(ttypes.TGetTablesResp, req, "tables", patterns)
 
     @_answers(ttypes.TGetColumnsResp)
-    def GetColumns(self, req: Any) -> Any:  # noqa: N802
+    def GetColumns(self, req: Any) -> Any:  # noqa: N802 (the name is Thrift's)
         patterns = (req.catalogName, req.schemaName, req.tableName, req.columnName)
         return self._look_up(ttypes.TGetColumnsResp, req, "columns", patterns)
 
     @_answers(ttypes.TGetOperationStatusResp)
-    def GetOperationStatus(self, req: Any) -> Any:  # noqa: N802
+    def GetOperationStatus(self, req: Any) -> Any:  # noqa: N802 (the name is Thrift's)
         operation = self._operation(req)
         operation.wait(POLL_SECONDS)
         return _status(operation)
 
     @_answers(ttypes.TGetResultSetMetadataResp)
-    def GetResultSetMetadata(self, req: Any) -> Any:  # noqa: N802
+    def GetResultSetMetadata(self, req: Any) -> Any:  # noqa: N802 (the name is Thrift's)
         return _metadata(self._operation(req))
 
     @_answers(ttypes.TFetchResultsResp)
-    def FetchResults(self, req: Any) -> Any:  # noqa: N802
+    def FetchResults(self, req: Any) -> Any:  # noqa: N802 (the name is Thrift's)
         return _results(self._operation(req), req.maxRows, req.maxBytes)
 
     @_answers(ttypes.TCancelOperationResp)
-    def CancelOperation(self, req: Any) -> Any:  # noqa: N802
+    def CancelOperation(self, req: Any) -> Any:  # noqa: N802 (the name is Thrift's)
         self._operation(req).cancel()
         return ttypes.TCancelOperationResp(status=_OK)
 
     @_answers(ttypes.TCloseOperationResp)
-    def CloseOperation(self, req: Any) -> Any:  # noqa: N802
+    def CloseOperation(self, req: Any) -> Any:  # noqa: N802 (the name is Thrift's)
         self._warehouse.close_operation(_id(req.operationHandle.operationId))
         return ttypes.TCloseOperationResp(status=_OK)
 
