@@ -100,3 +100,14 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     heavy = ["aiohttp", "yake", "numpy", "vaderSentiment", "databricks", "pyspark", "pysail"]
     code = f"import sys, rowcall.sandbox.process; sys.exit(any(m in sys.modules for m in {heavy}))"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=SECONDS).returncode == 0
+
+
+def test_sandboxes_that_share_a_home_need_not_share_a_login(tmp_path: Path) -> None:
+    login = tmp_path / "login"
+    login.mkdir()
+    with start_sandbox(tmp_path / "home") as first:
+        before = Path(first.config_file).read_text()
+        with start_sandbox(tmp_path / "home", login=login) as second:
+            assert Path(second.config_file).parent == login
+            assert second.serving().host == second.host != first.host
+        assert Path(first.config_file).read_text() == before
