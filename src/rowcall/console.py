@@ -190,7 +190,7 @@ def plan_facts(plan: RunPlan) -> Iterable[tuple[str, str]]:
         plan.calls,
     )
     yield "endpoint", f"{endpoint} at {endpoint.url}"
-    yield "api", f"{endpoint.wire.api}{', streamed' if endpoint.wire.stream else ''}: {endpoint.api_reason}"
+    yield "api", f"{endpoint.wire.shape}{', streamed' if endpoint.wire.stream else ''}: {endpoint.api_reason}"
     yield "engine", f"{engine.kind}: {engine.reason}"
     yield from _engine_facts(engine, plan.session)
     counts = f"{rows.source:,} source = {rows.duplicates:,} duplicate + {rows.answered:,} answered + {rows.pending:,} pending"

@@ -56,7 +56,7 @@ class FakeEndpoint:
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
             await asyncio.sleep(self.latency)
-            said = self.answer(json.loads(request.body))
+            said = self.answer(json.loads(request.body or b"null"))
         finally:
             self.in_flight -= 1
         return responses_reply(said) if isinstance(said, str) else said

@@ -44,8 +44,8 @@ Login = WorkspaceLogin | KeyLogin | NoLogin
 class Credentials(Protocol):
     async def headers(self) -> dict[str, str]: ...
 
-    async def refresh(self) -> bool:
-        """Forget the current token; True where another one can be had."""
+    async def refreshed(self, refused: dict[str, str]) -> dict[str, str] | None:
+        """Other headers than the refused ones, from one login for all calls that were refused; None where there are none."""
         ...
 
 
@@ -102,8 +102,8 @@ class _FixedHeaders:
     async def headers(self) -> dict[str, str]:
         return self.fixed
 
-    async def refresh(self) -> bool:
-        return False
+    async def refreshed(self, refused: dict[str, str]) -> dict[str, str] | None:
+        return None if refused == self.fixed else self.fixed
 
 
 class _RenewedHeaders:
@@ -123,10 +123,9 @@ class _RenewedHeaders:
                     self._until = time.monotonic() + FRESH_SECONDS
         return self._headers
 
-    async def refresh(self) -> bool:
-        before = self._headers
+    async def refreshed(self, refused: dict[str, str]) -> dict[str, str] | None:
         async with self._lock:
-            if self._headers is before:
+            if self._headers == refused:
                 self._headers = await asyncio.to_thread(self._authenticate)
                 self._until = time.monotonic() + FRESH_SECONDS
-        return self._headers != before
+        return None if self._headers == refused else self._headers

@@ -32,27 +32,40 @@ class AiohttpClient:
 
     async def send(self, request: HttpRequest) -> HttpReply | HttpFailure:
         try:
-            reply = await self._post(request)
-            if reply.status == UNAUTHORIZED and await self._login.refresh():
-                reply = await self._post(request)
+            headers = await self._login.headers()
+            reply = await self._send(request, headers)
+            if reply.status == UNAUTHORIZED and (fresh := await self._login.refreshed(headers)):
+                reply = await self._send(request, fresh)
             return reply
         except Exception as error:
             return failure_of(error)
 
-    async def _post(self, request: HttpRequest) -> HttpReply:
-        headers = {"Content-Type": "application/json", **request.headers, **await self._login.headers()}
+    async def _send(self, request: HttpRequest, login: dict[str, str]) -> HttpReply:
+        content = {} if request.body is None else {"Content-Type": "application/json"}
         timeout = aiohttp.ClientTimeout(total=request.timeout, sock_connect=min(30.0, request.timeout))
-        async with self._session.post(
-            request.url, data=request.body, headers=headers, timeout=timeout, allow_redirects=False
+        async with self._session.request(
+            "GET" if request.body is None else "POST",
+            request.url,
+            data=request.body,
+            headers={**content, **request.headers, **login},
+            timeout=timeout,
+            allow_redirects=False,
         ) as reply:
             first_byte_ns = time.time_ns()
-            body = await reply.read()
-            return HttpReply(
-                reply.status,
-                {name.lower(): value for name, value in reply.headers.items()},
-                body,
-                first_byte_ns,
-            )
+            body, arrivals = await _read(reply)
+            headers = {name.lower(): value for name, value in reply.headers.items()}
+            return HttpReply(reply.status, headers, body, first_byte_ns, arrivals)
+
+
+async def _read(reply: aiohttp.ClientResponse) -> tuple[bytes, list[tuple[int, int]]]:
+    """The whole body, and of an event stream when its pieces came."""
+    if reply.content_type != "text/event-stream":
+        return await reply.read(), []
+    body, arrivals = bytearray(), list[tuple[int, int]]()
+    async for piece in reply.content.iter_any():
+        body += piece
+        arrivals.append((len(body), time.time_ns()))
+    return bytes(body), arrivals
 
 
 def failure_of(error: Exception) -> HttpFailure:

@@ -203,15 +203,15 @@ def _endpoint(definition: JobDefinition, facts: EndpointFacts, answer: AnswerSch
     endpoint = definition.endpoint
     reason = "as the job says" if endpoint.api == "responses" else "agents answer the Responses API"
     if isinstance(endpoint, AppEndpoint):
-        wire = Wire(api="responses", model=f"apps/{endpoint.app}", stream=endpoint.stream, answer=answer)
+        wire = Wire(shape="responses", model=f"apps/{endpoint.app}", stream=endpoint.stream, answer=answer)
         return EndpointPlan("app", endpoint.app, facts.url, reason, wire)
     if isinstance(endpoint, ServingEndpoint):
         if endpoint.api == "auto" and facts.task:
             reason = f"its task is {facts.task}"
         api = api_of(endpoint, facts.task)
-        wire = Wire(api=api, model=endpoint.serving, stream=endpoint.stream, answer=answer)
+        wire = Wire(shape=api, model=endpoint.serving, stream=endpoint.stream, answer=answer)
         return EndpointPlan("serving", endpoint.serving, facts.url, reason, wire)
-    wire = Wire(api="responses", model=endpoint.model, stream=endpoint.stream, answer=answer)
+    wire = Wire(shape="responses", model=endpoint.model, stream=endpoint.stream, answer=answer)
     return EndpointPlan("url", endpoint.url, facts.url, reason, wire)
 
 

@@ -1,6 +1,6 @@
 """The values that move through a run. Frozen, small, free of behaviour that needs the outside."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -61,7 +61,8 @@ class Reply:
     """One HTTP exchange, read: what the endpoint answered, or why it did not.
 
     `text` is the answer's text (JSON text for a structured answer). `retry_after` is in seconds. `custom_outputs` and
-    `trace` are JSON text. `trace_id` is the agent's own MLflow trace id.
+    `trace` are JSON text. `trace_id` is the agent's own MLflow trace id. `running` is the id of a run that goes on in the
+    background: there is no answer yet, and asking after that id will bring it.
     """
 
     outcome: Outcome
@@ -75,26 +76,31 @@ class Reply:
     custom_outputs: str | None = None
     trace_id: str | None = None
     trace: str | None = None
+    running: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """One POST. `timeout` is in seconds and covers the whole exchange."""
+    """A POST, or a GET where there is no body. `timeout` is in seconds and covers the whole exchange."""
 
     url: str
-    body: bytes
+    body: bytes | None
     headers: Mapping[str, str]
     timeout: float
 
 
 @dataclass(frozen=True, slots=True)
 class HttpReply:
-    """What came back. Header names are lower case; `first_byte_ns` is the wall clock (Unix, ns) at the status line."""
+    """What came back. Header names are lower case; `first_byte_ns` is the wall clock (Unix, ns) at the status line.
+
+    `arrivals` says of an event stream how much of the body was there when: (bytes so far, Unix ns), in order.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     first_byte_ns: int
+    arrivals: Sequence[tuple[int, int]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +116,7 @@ class Attempt:
     """One exchange of a call. Times are Unix nanoseconds; `waited` is the pause before it, in seconds.
 
     Where `ai_query` asked, `wave` is the number of the statement in its run, `statement_id` its id in the query history, and the
-    times are the statement's: how long a row took is not told.
+    times are the statement's: how long a row took is not told. `first_token_ns` is told of streams only.
     """
 
     number: int
@@ -118,6 +124,7 @@ class Attempt:
     ended_ns: int
     waited: float = 0.0
     first_byte_ns: int | None = None
+    first_token_ns: int | None = None
     status: int | None = None
     error: CallError | None = None
     retry_after: float | None = None

@@ -238,7 +238,7 @@ class TestEndpoint:
     def test_kinds(self, endpoint: dict[str, Any], kind: str, name: str, model: str | None) -> None:
         made = bound(job(endpoint={**endpoint, "stream": True})).endpoint
         assert (made.kind, made.name, made.url) == (kind, name, "https://agent.test/responses")
-        assert (made.wire.model, made.wire.stream, made.wire.api) == (model, True, "responses")
+        assert (made.wire.model, made.wire.stream, made.wire.shape) == (model, True, "responses")
         assert str(made) == f"{kind} {name}"
 
     @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def recipe(endpoint: FakeEndpoint, journal: MemoryJournal, **changes: Any) -> Re
         open_journal=journal.open,
         url="http://agent.test/responses",
         headers=(),
-        wire=Wire(api="responses", model="agent"),
+        wire=Wire(shape="responses", model="agent"),
         share=4,
         timeout=5.0,
         retry=RetryPolicy(attempts=3, base=0.001),

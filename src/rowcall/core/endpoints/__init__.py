@@ -4,7 +4,7 @@ Owns the shapes and nothing else: no HTTP, no retries, no statuses (`core.outcom
 `core` only.
 
 To add a wire shape: write `endpoints/<shape>.py` with `build` and `read` (and what its streams need beside
-`sse`), add its name to `Wire.api`, and follow the type checker to the two `assert_never` below.
+`sse`), add its name to `Shape`, and follow the type checker to the two `assert_never` below.
 """
 
 from collections.abc import Mapping
@@ -16,6 +16,10 @@ from rowcall.core.endpoints import chat, responses, sse
 from rowcall.core.loose import parse_json
 from rowcall.core.records import Reply
 
+Shape = Literal["responses", "chat"]
+"""What a body looks like."""
+Run = Literal["direct", "background"]
+"""How an answer is come by: in the reply itself, or by asking after a run that was begun."""
 _STREAM_STARTS = (b"data:", b"event:")
 
 
@@ -23,26 +27,27 @@ _STREAM_STARTS = (b"data:", b"event:")
 class Wire:
     """How one endpoint is spoken to. `model` goes into the body where there is one. Picklable."""
 
-    api: Literal["responses", "chat"]
+    shape: Shape
     model: str | None
     stream: bool = False
     answer: AnswerSchema | None = None
+    run: Run = "direct"
 
 
 def build_body(request: Mapping[str, object], wire: Wire) -> dict[str, object]:
     """The body to POST for a request `{messages, parameters?, custom_inputs?, databricks_options?}`."""
-    match wire.api:
+    match wire.shape:
         case "responses":
             return responses.build(request, wire.model, wire.answer, stream=wire.stream)
         case "chat":
             return chat.build(request, wire.model, wire.answer)
         case _:
-            assert_never(wire.api)
+            assert_never(wire.shape)
 
 
 def read_body(body: bytes, content_type: str, wire: Wire) -> Reply:
     """What the body of a 2xx reply says. Total: never raises, whatever the bytes."""
-    match wire.api:
+    match wire.shape:
         case "responses":
             if _is_stream(body, content_type, wire):
                 return responses.read_stream(sse.assemble(body))
@@ -50,7 +55,7 @@ def read_body(body: bytes, content_type: str, wire: Wire) -> Reply:
         case "chat":
             return chat.read(parse_json(body), body)
         case _:
-            assert_never(wire.api)
+            assert_never(wire.shape)
 
 
 def _is_stream(body: bytes, content_type: str, wire: Wire) -> bool:

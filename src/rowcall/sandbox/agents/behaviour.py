@@ -2,18 +2,22 @@
 
     {"latency_ms": 200, "jitter": [80, 900], "answer": "fixed text",
      "faults": [{"every": 20, "status": 429, "headers": {"Retry-After": "1"}},
-                {"match": "glass", "drop": "before"}]}
+                {"match": "glass", "drop": "before"}],
+     "packet_bytes": 7, "frame_delay_ms": 20, "cold": {"seconds": 3, "status": 503}}
 
 `latency_ms` is waited before every answer; `jitter` adds a log-normal wait with that median and 99th
-percentile, in milliseconds. A fault strikes the calls that all of its conditions pick: `match` (text within
+percentile, in milliseconds. `packet_bytes` cuts a stream into writes of that size, wherever that falls;
+`frame_delay_ms` is waited between the events of one. A fault strikes the calls that all of its conditions pick: `match` (text within
 the last user message) first, and of those that match `first` (the first n), `every` (each nth) or `share`
 (evenly spread). With none it strikes every call. The first fault in the list that strikes decides. What it
-does: `status` with `headers` and `body` (JSON) or `raw` (text); or `drop`, the connection closed `before` a
-reply or in the `middle` of one; `delay_ms` waits first, alone it only makes the call slower. Nothing here is
-random: shares and jitter follow the number of the call.
+does: `status` with `headers` and `body` (JSON) or `raw` (text); `reply`, the name of a way to answer wrongly; or
+`drop`, the connection closed `before` a reply or in the `middle` of one; `delay_ms` waits first, alone it only makes
+the call slower. `cold` is an endpoint scaled to zero: from the first call on, calls get the `status` 503 or 404 for
+so many `seconds`, and no fault counts them. Nothing here is random: shares and jitter follow the number of the call.
 """
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import NormalDist
@@ -23,8 +27,13 @@ from rowcall.core.loose import mapping, sequence
 
 _GOLDEN = (math.sqrt(5) - 1) / 2
 _SILVER = math.sqrt(2) - 1
-_FAULT_KEYS = {"every", "share", "first", "match", "status", "headers", "body", "raw", "drop", "delay_ms"}
-_KEYS = {"latency_ms", "jitter", "faults", "answer"}
+_FAULT_ACTS = {"status", "reply", "drop", "delay_ms"}
+_FAULT_KEYS = {"every", "share", "first", "match", "headers", "body", "raw"} | _FAULT_ACTS
+_KEYS = {"latency_ms", "jitter", "faults", "answer", "packet_bytes", "frame_delay_ms", "cold"}
+_COLD_REPLIES = {
+    503: {"error_code": "TEMPORARILY_UNAVAILABLE", "message": "The endpoint is scaled to zero and is starting"},
+    404: {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "The endpoint is not ready"},
+}
 
 
 @dataclass(slots=True)
@@ -39,6 +48,7 @@ class Fault:
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     body: object = None
     raw: str | None = None
+    reply: str | None = None
     drop: str | None = None
     delay: float = 0.0
     seen: int = 0
@@ -56,6 +66,21 @@ class Fault:
 
 
 @dataclass(slots=True)
+class Cold:
+    """Scaled to zero: the first call starts it, and until it is up `seconds` later calls get `status`."""
+
+    seconds: float
+    status: int
+    up: float | None = None
+
+    def fault(self) -> Fault | None:
+        now = time.monotonic()
+        if self.up is None:
+            self.up = now + self.seconds
+        return Fault(status=self.status, body=_COLD_REPLIES[self.status]) if now < self.up else None
+
+
+@dataclass(slots=True)
 class Behaviour:
     """How an agent behaves. Waits are in seconds."""
 
@@ -63,6 +88,9 @@ class Behaviour:
     jitter: tuple[float, float] | None = None
     faults: tuple[Fault, ...] = ()
     answer: str | None = None
+    packet_bytes: int | None = None
+    frame_delay: float = 0.0
+    cold: Cold | None = None
     calls: int = 0
 
     def wait(self) -> float:
@@ -76,7 +104,9 @@ class Behaviour:
         return self.latency + median * math.exp(sigma * deviation)
 
     def fault(self, text: str) -> Fault | None:
-        """The fault that strikes the next call; every fault counts it."""
+        """The fault that strikes the next call; every fault counts it, unless the agent is cold."""
+        if self.cold is not None and (starting := self.cold.fault()):
+            return starting
         struck = [fault for fault in self.faults if fault.strikes(text)]
         return struck[0] if struck else None
 
@@ -92,17 +122,30 @@ def read_behaviour(body: object) -> Behaviour:
         jitter=_jitter(given.get("jitter")),
         faults=tuple(_read_fault(fault, index) for index, fault in enumerate(_list(given.get("faults", []), "faults"))),
         answer=answer,
+        packet_bytes=_count(given, "packet_bytes", "behaviour", least=1),
+        frame_delay=_number(given, "frame_delay_ms", "behaviour") / 1000,
+        cold=_read_cold(given.get("cold")),
     )
+
+
+def _read_cold(value: object) -> Cold | None:
+    if value is None:
+        return None
+    given = _known(value, {"seconds", "status"}, "cold")
+    status = given.get("status", 503)
+    if status not in _COLD_REPLIES:
+        raise ValueError("cold.status: expected 503 or 404")
+    return Cold(_number(given, "seconds", "cold"), cast("int", status))
 
 
 def _read_fault(value: object, index: int) -> Fault:
     where = f"faults[{index}]"
     given = _known(value, _FAULT_KEYS, where)
-    if ({"status", "drop", "delay_ms"} & given.keys()) == set():
-        raise ValueError(f"{where}: expected `status`, `drop` or `delay_ms`")
+    if not _FAULT_ACTS & given.keys():
+        raise ValueError(f"{where}: expected `status`, `reply`, `drop` or `delay_ms`")
     if given.get("drop") not in (None, "before", "middle"):
         raise ValueError(f"{where}.drop: expected `before` or `middle`")
-    for key in ("match", "raw"):
+    for key in ("match", "raw", "reply"):
         if not isinstance(given.get(key, ""), str):
             raise ValueError(f"{where}.{key}: expected a text")
     share = _number(given, "share", where) if "share" in given else None
@@ -117,6 +160,7 @@ def _read_fault(value: object, index: int) -> Fault:
         headers={key: str(value) for key, value in mapping(given.get("headers")).items()},
         body=given.get("body"),
         raw=cast("str | None", given.get("raw")),
+        reply=cast("str | None", given.get("reply")),
         drop=cast("str | None", given.get("drop")),
         delay=_number(given, "delay_ms", where) / 1000,
     )
