@@ -71,7 +71,7 @@ def test_jitter_has_the_median_and_the_tail_it_was_given() -> None:
         ({"jitter": [9, 5]}, "jitter: expected"),
         ({"answer": 5}, "answer: expected a text"),
         ({"faults": {}}, "faults: expected a list"),
-        ({"faults": [{"every": 2}]}, "faults[0]: expected `status`, `drop` or `delay_ms`"),
+        ({"faults": [{"every": 2}]}, "faults[0]: expected `status`, `reply`, `drop` or `delay_ms`"),
         ({"faults": [{"status": 503, "evry": 2}]}, "faults[0]: unknown evry"),
         ({"faults": [{"status": 503}, {"status": 42}]}, "faults[1].status: expected a whole number"),
         ({"faults": [{"status": 503, "every": 0}]}, "faults[0].every: expected a whole number"),

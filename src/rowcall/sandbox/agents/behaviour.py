@@ -7,13 +7,15 @@
 
 `latency_ms` is waited before every answer; `jitter` adds a log-normal wait with that median and 99th
 percentile, in milliseconds. `packet_bytes` cuts a stream into writes of that size, wherever that falls;
-`frame_delay_ms` is waited between the events of one. A fault strikes the calls that all of its conditions pick: `match` (text within
-the last user message) first, and of those that match `first` (the first n), `every` (each nth) or `share`
-(evenly spread). With none it strikes every call. The first fault in the list that strikes decides. What it
-does: `status` with `headers` and `body` (JSON) or `raw` (text); `reply`, the name of a way to answer wrongly; or
-`drop`, the connection closed `before` a reply or in the `middle` of one; `delay_ms` waits first, alone it only makes
-the call slower. `cold` is an endpoint scaled to zero: from the first call on, calls get the `status` 503 or 404 for
-so many `seconds`, and no fault counts them. Nothing here is random: shares and jitter follow the number of the call.
+`frame_delay_ms` is waited between the events of one. `cold` is an endpoint scaled to zero: from the first call on,
+calls get the `status` 503 or 404 for so many `seconds`, and no fault counts them.
+
+A fault strikes the calls that all of its conditions pick: `match` (text within the last user message) first, and
+of those that match `first` (the first n), `every` (each nth) or `share` (evenly spread). With none it strikes every
+call. The first fault in the list that strikes decides. What it does: `status` with `headers` and `body` (JSON) or
+`raw` (text); `reply`, the name of a way to answer wrongly; or `drop`, the connection closed `before` a reply or in
+the `middle` of one; `delay_ms` waits first, alone it only makes the call slower. Nothing here is random: shares and
+jitter follow the number of the call.
 """
 
 import math
@@ -132,10 +134,10 @@ def _read_cold(value: object) -> Cold | None:
     if value is None:
         return None
     given = _known(value, {"seconds", "status"}, "cold")
-    status = given.get("status", 503)
+    status = _count(given, "status", "cold", least=200, most=599) or 503
     if status not in _COLD_REPLIES:
         raise ValueError("cold.status: expected 503 or 404")
-    return Cold(_number(given, "seconds", "cold"), cast("int", status))
+    return Cold(_number(given, "seconds", "cold"), status)
 
 
 def _read_fault(value: object, index: int) -> Fault:
