@@ -6,7 +6,9 @@ The content of a message is a text, or a list of parts of which those of type `t
 from collections.abc import Iterator, Mapping
 
 from rowcall.core.answer import AnswerSchema
-from rowcall.core.endpoints.responses import about, error_of, unreadable
+from rowcall.core.endpoints.content import for_chat, speaker, words
+from rowcall.core.endpoints.envelope import about, error_of, unreadable
+from rowcall.core.endpoints.messages import RequestError
 from rowcall.core.loose import mapping, sequence, text
 from rowcall.core.records import Outcome, Reply
 
@@ -14,18 +16,34 @@ _OWN_KEYS = frozenset({"model", "messages", "stream"})
 _CHAT_NAMES = {"max_output_tokens": "max_tokens"}
 
 
-def build(request: Mapping[str, object], model: str | None, answer: AnswerSchema | None) -> dict[str, object]:
-    """The body for a neutral request. Parameters never replace the model or the messages."""
+def build(
+    request: Mapping[str, object], model: str | None, answer: AnswerSchema | None, *, stream: bool = False
+) -> dict[str, object]:
+    """The body for a read request. Parameters never replace the model, the messages or the streaming.
+
+    Raises `RequestError` for an item that only the Responses API has."""
     parameters = {
         key: value for key, value in chat_parameters(mapping(request.get("parameters"))).items() if key not in _OWN_KEYS
     }
     body: dict[str, object] = {"model": model} if model is not None else {}
-    body |= {"messages": list(sequence(request.get("messages"))), **parameters}
+    body |= {"messages": [_message(mapping(item)) for item in sequence(request.get("messages"))], **parameters}
     body |= {key: part for key in ("custom_inputs", "databricks_options") if (part := request.get(key))}
+    if stream:
+        body["stream"] = True
     if answer is not None:
         schema = {"name": "answer", "schema": answer.json_schema, "strict": answer.strict}
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
     return body
+
+
+def _message(item: Mapping[str, object]) -> dict[str, object]:
+    if "role" not in item:
+        kind = text(item.get("type"))
+        raise RequestError(
+            f"messages: an item of type {kind} is for the Responses API; a chat takes messages with a role"
+        )
+    message = {"role": item["role"]} if item.get("type") == "message" else dict(item)
+    return {**message, "content": for_chat(item["content"])} if "content" in item else message
 
 
 def chat_parameters(parameters: Mapping[str, object]) -> dict[str, object]:
@@ -44,7 +62,7 @@ def read(payload: object, body: bytes = b"") -> Reply:
     messages = list(_messages(reply))
     if not any(isinstance(reply.get(name), list) for name in ("choices", "messages")):
         return unreadable("the reply has neither choices nor messages", body)
-    answer = "".join(_words(message) for message in messages)
+    answer = "".join(words(message.get("content")) for message in messages)
     refusal = "".join(text(message.get("refusal")) or "" for message in messages)
     finish = _finish(reply)
     if refusal or finish == "content_filter":
@@ -60,16 +78,8 @@ def _messages(reply: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
     for choice in sequence(reply.get("choices"))[:1]:
         yield mapping(mapping(choice).get("message"))
     for message in map(mapping, sequence(reply.get("messages"))):
-        if message.get("role") in (None, "assistant"):
+        if speaker(message) == "assistant":
             yield message
-
-
-def _words(message: Mapping[str, object]) -> str:
-    content = message.get("content")
-    if isinstance(content, str):
-        return text(content) or ""
-    parts = [mapping(part) for part in sequence(content)]
-    return "".join(text(part.get("text")) or "" for part in parts if part.get("type") in ("text", "output_text"))
 
 
 def _finish(reply: Mapping[str, object]) -> str | None:

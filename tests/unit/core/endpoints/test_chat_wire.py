@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from rowcall.core.answer import parse_answer_schema
 from rowcall.core.endpoints import Wire, build_body, chat, read_body
@@ -218,27 +216,3 @@ def test_nothing_at_all_before_the_limit_is_truncated() -> None:
 def test_an_answer_cut_inside_an_emoji_can_be_stored() -> None:
     body = b'{"choices": [{"message": {"content": "ok \\ud83d"}}]}'
     assert read_body(body, "", WIRE).text == "ok �"
-
-
-KEYS = st.sampled_from(
-    ["choices", "messages", "message", "content", "refusal", "role", "finish_reason", "text", "type", "error", "usage"]
-)
-JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text()
-    | st.sampled_from(["assistant", "text", "length"]),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS | st.text(), inner, max_size=5),
-    max_leaves=20,
-)
-
-
-@given(JSON)
-def test_anything_is_read(value: object) -> None:
-    reply = chat.read(value, b"")
-    assert (reply.error is not None) == (reply.outcome is Outcome.ERROR)
-    assert (reply.outcome is not Outcome.OK) or (reply.text or "").strip()
-    for text in (reply.text, reply.model, reply.custom_outputs, reply.finish_reason):
-        (text or "").encode()

@@ -1,0 +1,89 @@
+"""What a reply of any shape says beside its answer: an error, token counts, ids, a trace."""
+
+from collections.abc import Mapping
+
+from rowcall.core.error_body import page_text, read_error
+from rowcall.core.loose import count, json_text, mapping, one_line, text
+from rowcall.core.records import CallError, ErrorKind, Outcome, Reply, Usage
+
+_EXCERPT = 200
+_TIMED_OUT = "task_timeout"
+"""What MLflow's long-running agent server calls a run that took too long (FACTS 2.1)."""
+
+
+def unreadable(complaint: str, body: bytes) -> Reply:
+    """A reply that is none, with the beginning of what came."""
+    excerpt = one_line(page_text(body.decode("utf-8", "replace")), _EXCERPT)
+    message = f"{complaint}: {excerpt}" if excerpt else f"{complaint}: it is empty"
+    return Reply(Outcome.ERROR, error=CallError(ErrorKind.BAD_REPLY, message))
+
+
+def error_in(reply: Mapping[str, object]) -> object:
+    """What a reply, or an event of a stream, gives as its error; falsy where it gives none."""
+    error = reply.get("error") or mapping(reply.get("databricks_output")).get("error")
+    return reply if not error and "error_code" in reply and "output" not in reply else error
+
+
+def error_of(reply: Mapping[str, object]) -> CallError | None:
+    """The error in a reply with status 200: the agent's own, or Model Serving's in `databricks_output`."""
+    error, status = error_in(reply), reply.get("status")
+    if not error and status not in ("failed", "cancelled"):
+        return None
+    return agent_error(error, f"the response has status {status}")
+
+
+def agent_error(error: object, otherwise: str) -> CallError:
+    """An agent's own error; `otherwise` is the message of one without words."""
+    said = read_error(error)
+    code = said.codes[0] if said.codes else None
+    kind = ErrorKind.TIMEOUT if code == _TIMED_OUT else ErrorKind.AGENT_ERROR
+    return CallError(kind, said.message or otherwise, code=code)
+
+
+def about(
+    reply: Mapping[str, object],
+    outcome: Outcome = Outcome.EMPTY,
+    *,
+    text: str | None = None,
+    error: CallError | None = None,
+    finish_reason: str | None = None,
+) -> Reply:
+    """A reply with this outcome and all that a parsed reply says beside its answer."""
+    databricks_output = mapping(reply.get("databricks_output"))
+    trace = mapping(databricks_output.get("trace"))
+    info = mapping(trace.get("info"))
+    trace_ids = (
+        mapping(reply.get("metadata")).get("trace_id"),
+        info.get("trace_id"),
+        info.get("request_id"),
+    )
+    reason = mapping(reply.get("incomplete_details")).get("reason")
+    return Reply(
+        outcome=outcome,
+        text=text,
+        error=error,
+        usage=_usage(mapping(reply.get("usage"))),
+        model=_name(reply.get("model")),
+        response_id=_name(reply.get("id")),
+        finish_reason=_name(finish_reason) or _name(reason) or _name(reply.get("status")),
+        custom_outputs=json_text(reply.get("custom_outputs")),
+        trace_id=next((name for value in trace_ids if (name := _name(value))), None),
+        trace=json_text(trace),
+    )
+
+
+def _name(value: object) -> str | None:
+    return one_line(text(value) or "") or None
+
+
+def _usage(usage: Mapping[str, object]) -> Usage:
+    """Token counts; agents that pass on a chat model's usage say `prompt_tokens`, `completion_tokens`."""
+    read_from = mapping(usage.get("input_tokens_details") or usage.get("prompt_tokens_details"))
+    written = mapping(usage.get("output_tokens_details") or usage.get("completion_tokens_details"))
+    return Usage(
+        input_tokens=count(usage.get("input_tokens", usage.get("prompt_tokens"))),
+        cached_tokens=count(read_from.get("cached_tokens")),
+        output_tokens=count(usage.get("output_tokens", usage.get("completion_tokens"))),
+        reasoning_tokens=count(written.get("reasoning_tokens")),
+        total_tokens=count(usage.get("total_tokens")),
+    )
