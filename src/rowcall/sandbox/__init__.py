@@ -3,6 +3,7 @@
     process.py ─▶ __main__.py ─▶ server.py
                                   ├─ oauth.py           discovery, tokens, who may call what
                                   ├─ workspace_api.py   lookups: serving endpoints, apps, warehouses, who am I
+                                  ├─ secrets_api.py     secrets by scope and key
                                   ├─ agents/            asking an agent or a model
                                   ├─ files_api.py       files in volumes, under HOME/volumes
                                   ├─ warehouse/         a SQL warehouse over Thrift ─▶ databricks_sql/ ─▶ lakehouse

@@ -64,8 +64,9 @@ def _options() -> argparse.Namespace:
 
 
 def _write_login(sandbox: Sandbox, folder: Path) -> Path:
-    """The config file that the SDK reads: one profile with OAuth, one with a personal access token."""
+    """The config file that the SDK reads: a profile each for a client's secret, a personal access token, a workload's identity."""
     logins = sandbox.logins
+    identity_token = _replace(folder / "identity-token", logins.identity_token)
     config = configparser.ConfigParser(interpolation=None)
     config[PROFILE] = {
         "host": sandbox.host,
@@ -74,6 +75,12 @@ def _write_login(sandbox: Sandbox, folder: Path) -> Path:
         "auth_type": "oauth-m2m",
     }
     config[f"{PROFILE}-pat"] = {"host": sandbox.host, "token": logins.pat, "auth_type": "pat"}
+    config[f"{PROFILE}-oidc"] = {
+        "host": sandbox.host,
+        "client_id": logins.client_id,
+        "oidc_token_filepath": str(identity_token),
+        "auth_type": "file-oidc",
+    }
     text = io.StringIO()
     config.write(text)
     return _replace(folder / "databrickscfg", text.getvalue())

@@ -1,9 +1,15 @@
-"""The sandbox's own controls: set how an agent or the warehouse behaves, read what happened. Not Databricks'; no token.
+"""The sandbox's own controls: set how an agent, logins or the warehouse behave, read what happened. Not Databricks'; no token.
 
 PUT    /sandbox/behaviour/{agent}    a behaviour (see `behaviour`); replaces the earlier one
 GET    /sandbox/figures              {agent: figures} (see `figures`)
-DELETE /sandbox/figures              start counting anew; forgets recorded requests and statements
+DELETE /sandbox/figures              start counting anew, lookups too; forgets recorded requests and statements
 GET    /sandbox/requests/{agent}     the last 1,000 requests: [{"path", "headers", "body"}]
+PUT    /sandbox/lookup/{agent}       what lookups of it say of its state (see `lookups`); replaces the earlier one
+GET    /sandbox/lookups              {agent: how often it was looked up by name}
+GET    /sandbox/tokens               {"issued": access tokens, "refused": requests answered 401}
+PUT    /sandbox/tokens               {"ttl": seconds} of access tokens issued from now on
+DELETE /sandbox/tokens               revoke the access tokens issued so far and count anew
+PUT    /sandbox/secrets/{scope}/{key}  {"value": text}
 PUT    /sandbox/warehouse            faults of the SQL warehouse (see `warehouse.read_faults`); replaces the earlier ones
 GET    /sandbox/statements           its last 1,000 statements: [{"id", "statement", "state", "tags", "session"}]
 """
@@ -13,9 +19,10 @@ from functools import partial
 
 from aiohttp import web
 
-from rowcall.core.loose import parse_json
+from rowcall.core.loose import mapping, parse_json
 from rowcall.sandbox.agents.behaviour import read_behaviour
 from rowcall.sandbox.agents.figures import Figures
+from rowcall.sandbox.lookups import read_lookup_state
 from rowcall.sandbox.state import Hosted, Sandbox
 from rowcall.sandbox.warehouse.warehouse import read_faults
 
@@ -26,6 +33,12 @@ def routes(sandbox: Sandbox) -> list[web.RouteDef]:
         web.get("/sandbox/figures", partial(_figures, sandbox)),
         web.delete("/sandbox/figures", partial(_reset, sandbox)),
         web.get("/sandbox/requests/{agent}", partial(_requests, sandbox)),
+        web.put("/sandbox/lookup/{agent}", partial(_look, sandbox)),
+        web.get("/sandbox/lookups", partial(_lookups, sandbox)),
+        web.get("/sandbox/tokens", partial(_tokens, sandbox)),
+        web.put("/sandbox/tokens", partial(_set_ttl, sandbox)),
+        web.delete("/sandbox/tokens", partial(_revoke, sandbox)),
+        web.put("/sandbox/secrets/{scope}/{key}", partial(_put_secret, sandbox)),
         web.put("/sandbox/warehouse", partial(_fault, sandbox)),
         web.get("/sandbox/statements", partial(_statements, sandbox)),
     ]
@@ -48,6 +61,7 @@ async def _reset(sandbox: Sandbox, _: web.Request) -> web.Response:
     for hosted in sandbox.hosted.values():
         hosted.figures = Figures()
         hosted.requests.clear()
+        hosted.lookups.count = 0
     sandbox.warehouse.forget()
     return web.json_response({})
 
@@ -63,6 +77,45 @@ async def _requests(sandbox: Sandbox, request: web.Request) -> web.Response:
             for one in _hosted(sandbox, request).requests
         ]
     )
+
+
+async def _look(sandbox: Sandbox, request: web.Request) -> web.Response:
+    hosted = _hosted(sandbox, request)
+    try:
+        hosted.lookups.say(*read_lookup_state(json.loads(await request.read())))
+    except ValueError as mistake:
+        raise _refused(web.HTTPBadRequest, str(mistake)) from mistake
+    return web.json_response({})
+
+
+async def _lookups(sandbox: Sandbox, _: web.Request) -> web.Response:
+    return web.json_response({name: hosted.lookups.count for name, hosted in sandbox.hosted.items()})
+
+
+async def _tokens(sandbox: Sandbox, _: web.Request) -> web.Response:
+    return web.json_response({"issued": sandbox.logins.issued, "refused": sandbox.logins.refused})
+
+
+async def _set_ttl(sandbox: Sandbox, request: web.Request) -> web.Response:
+    ttl = mapping(parse_json(await request.read())).get("ttl")
+    if not isinstance(ttl, int | float) or isinstance(ttl, bool) or ttl < 0:
+        raise _refused(web.HTTPBadRequest, "ttl: expected a number of seconds from 0 up")
+    sandbox.logins.token_ttl = ttl
+    return web.json_response({})
+
+
+async def _revoke(sandbox: Sandbox, _: web.Request) -> web.Response:
+    sandbox.logins.revoke_tokens()
+    return web.json_response({})
+
+
+async def _put_secret(sandbox: Sandbox, request: web.Request) -> web.Response:
+    value = mapping(parse_json(await request.read())).get("value")
+    if not isinstance(value, str):
+        raise _refused(web.HTTPBadRequest, "value: expected a text")
+    scope, key = request.match_info["scope"], request.match_info["key"]
+    sandbox.secrets.setdefault(scope, {})[key] = value
+    return web.json_response({})
 
 
 async def _fault(sandbox: Sandbox, request: web.Request) -> web.Response:

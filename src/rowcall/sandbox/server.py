@@ -6,7 +6,7 @@ import socket
 
 from aiohttp import web
 
-from rowcall.sandbox import control_routes, files_api, oauth, workspace_api
+from rowcall.sandbox import control_routes, files_api, oauth, secrets_api, workspace_api
 from rowcall.sandbox.agents import agent_routes
 from rowcall.sandbox.state import Sandbox
 from rowcall.sandbox.warehouse import warehouse_routes
@@ -23,6 +23,7 @@ def make_app(sandbox: Sandbox) -> web.Application:
     app.add_routes(control_routes.routes(sandbox))
     app.add_routes(files_api.routes(sandbox))
     app.add_routes(warehouse_routes.routes(sandbox))
+    app.add_routes(secrets_api.routes(sandbox))
     app.add_routes(workspace_api.routes(sandbox))
     warehouse_routes.start_and_stop(app, sandbox.warehouse)
     app.on_response_prepare.append(_add_request_id)

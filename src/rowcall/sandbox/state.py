@@ -1,4 +1,4 @@
-"""What one running sandbox holds: its folder, its address, its logins, the agents it hosts and its SQL warehouse."""
+"""What one running sandbox holds: folder, address, logins, secrets, the agents it hosts and its SQL warehouse."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -8,6 +8,7 @@ from pathlib import Path
 from rowcall.sandbox.agents.agents import Agent, make_agents
 from rowcall.sandbox.agents.behaviour import Behaviour
 from rowcall.sandbox.agents.figures import Figures
+from rowcall.sandbox.lookups import Lookups
 from rowcall.sandbox.oauth import Logins
 from rowcall.sandbox.warehouse.warehouse import Warehouse
 
@@ -25,23 +26,28 @@ class Recorded:
 
 @dataclass(slots=True)
 class Hosted:
-    """An agent with how it behaves, what it did and what it was last asked."""
+    """An agent with how it behaves, what it did, what it was last asked and what lookups of it say."""
 
     agent: Agent
     behaviour: Behaviour = field(default_factory=Behaviour)
     figures: Figures = field(default_factory=Figures)
     requests: deque[Recorded] = field(default_factory=lambda: deque[Recorded](maxlen=MOST_REQUESTS))
+    lookups: Lookups = field(default_factory=Lookups)
 
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """A sandbox that listens at `host` (`http://127.0.0.1:PORT`) and keeps its files under `home`."""
+    """A sandbox that listens at `host` (`http://127.0.0.1:PORT`) and keeps its files under `home`.
+
+    `secrets` are by scope and key.
+    """
 
     home: Path
     host: str
     logins: Logins
     hosted: Mapping[str, Hosted]
     warehouse: Warehouse
+    secrets: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
 
 
 def make_sandbox(

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from rowcall.sandbox.error_replies import platform_error
+from rowcall.sandbox.lookups import LookupState
 from rowcall.sandbox.oauth import signed_in
 from rowcall.sandbox.state import Hosted, Sandbox
 from rowcall.sandbox.warehouse.warehouse import WAREHOUSE_ID
@@ -29,7 +30,8 @@ def routes(sandbox: Sandbox) -> list[web.RouteDef]:
 
 
 async def _endpoints(sandbox: Sandbox, _: web.Request) -> web.Response:
-    return web.json_response({"endpoints": [_as_endpoint(hosted) for hosted in sandbox.hosted.values()]})
+    endpoints = [_as_endpoint(hosted, hosted.lookups.shown()) for hosted in sandbox.hosted.values()]
+    return web.json_response({"endpoints": endpoints})
 
 
 async def _endpoint(sandbox: Sandbox, request: web.Request) -> web.Response:
@@ -37,11 +39,11 @@ async def _endpoint(sandbox: Sandbox, request: web.Request) -> web.Response:
     hosted = _wanted(sandbox, name)
     if hosted is None:
         return platform_error(404, f"Endpoint with name '{name}' does not exist.")
-    return web.json_response(_as_endpoint(hosted))
+    return web.json_response(_as_endpoint(hosted, hosted.lookups.answer()))
 
 
 async def _apps(sandbox: Sandbox, _: web.Request) -> web.Response:
-    apps = [_as_app(sandbox, hosted) for hosted in sandbox.hosted.values() if hosted.agent.is_app]
+    apps = [_as_app(sandbox, one, one.lookups.shown()) for one in sandbox.hosted.values() if one.agent.is_app]
     return web.json_response({"apps": apps})
 
 
@@ -50,7 +52,7 @@ async def _app(sandbox: Sandbox, request: web.Request) -> web.Response:
     hosted = _wanted(sandbox, name)
     if hosted is None or not hosted.agent.is_app:
         return platform_error(404, f"App with name {name} does not exist or is deleted.")
-    return web.json_response(_as_app(sandbox, hosted))
+    return web.json_response(_as_app(sandbox, hosted, hosted.lookups.answer()))
 
 
 async def _me(sandbox: Sandbox, _: web.Request) -> web.Response:
@@ -87,7 +89,7 @@ def _wanted(sandbox: Sandbox, name: str) -> Hosted | None:
     return hosted
 
 
-def _as_endpoint(hosted: Hosted) -> dict[str, object]:
+def _as_endpoint(hosted: Hosted, state: LookupState) -> dict[str, object]:
     """A custom model's endpoint has no task."""
     name = hosted.agent.name
     entity = {"name": f"{name}-1", "entity_name": f"main.sandbox.{name}", "entity_version": "1"}
@@ -96,7 +98,7 @@ def _as_endpoint(hosted: Hosted) -> dict[str, object]:
         "name": name,
         **({"task": hosted.agent.task} if hosted.agent.task else {}),
         "description": hosted.agent.description,
-        "state": {"ready": "READY", "config_update": "NOT_UPDATING"},
+        "state": {"ready": state.ready, "config_update": state.config_update},
         "config": {"served_entities": [entity], "config_version": 1},
         "creator": _CREATOR,
         "creation_timestamp": _CREATED_MS,
@@ -121,14 +123,14 @@ def _as_warehouse(sandbox: Sandbox) -> dict[str, object]:
     }
 
 
-def _as_app(sandbox: Sandbox, hosted: Hosted) -> dict[str, object]:
+def _as_app(sandbox: Sandbox, hosted: Hosted, state: LookupState) -> dict[str, object]:
     name = hosted.agent.name
     return {
         "id": f"app-{name}",
         "name": name,
         "description": hosted.agent.description,
         "url": f"{sandbox.host}/apps/{name}",
-        "app_status": {"state": "RUNNING", "message": "App is running"},
-        "compute_status": {"state": "ACTIVE", "message": "App compute is running"},
+        "app_status": {"state": state.app, "message": f"App is {state.app.lower()}"},
+        "compute_status": {"state": state.compute, "message": f"App compute is {state.compute.lower()}"},
         "creator": _CREATOR,
     }
