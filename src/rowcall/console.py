@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rowcall.core.ai_query.waves import ONE_STATEMENT
+from rowcall.core.endpoint_plan import EndpointPlan
 from rowcall.core.engine_plan import EnginePlan
 from rowcall.core.listing import statements_of
 from rowcall.core.plan import RunPlan
@@ -137,6 +138,7 @@ def progress_line(progress: RunProgress, plan: RunPlan, seconds: float) -> str:
     parts += [f"{duration(left)} left"] if left is not None and progress.asked else []
     tokens = progress.input_tokens + progress.output_tokens
     parts += [f"{tokens:,} tokens"] if tokens else []
+    parts += [f"{progress.waking} waiting for the endpoint to start"] if progress.waking else []
     parts += [f"stopping: {progress.stop[:80]}"] if progress.stop else []
     return "  ".join(parts)
 
@@ -190,7 +192,9 @@ def plan_facts(plan: RunPlan) -> Iterable[tuple[str, str]]:
         plan.calls,
     )
     yield "endpoint", f"{endpoint} at {endpoint.url}"
-    yield "api", f"{endpoint.wire.shape}{', streamed' if endpoint.wire.stream else ''}: {endpoint.api_reason}"
+    yield "api", f"{_said_api(endpoint)}: {endpoint.api_reason}"
+    if endpoint.readiness.waiting:
+        yield "waiting", f"{endpoint.readiness.waiting}; a run waits up to {duration(calls.warm_up)} for it"
     yield "engine", f"{engine.kind}: {engine.reason}"
     yield from _engine_facts(engine, plan.session)
     counts = f"{rows.source:,} source = {rows.duplicates:,} duplicate + {rows.answered:,} answered + {rows.pending:,} pending"
@@ -200,12 +204,22 @@ def plan_facts(plan: RunPlan) -> Iterable[tuple[str, str]]:
     yield "input tokens", f"about {plan.input_tokens:,} (4 characters each){cost}"
     deadline = f", the run ends after {duration(calls.deadline)}" if calls.deadline else ""
     if engine.kind == "responses":
-        yield "limits", f"{calls.timeout:g} s and {calls.retry.attempts} attempts a row{deadline}"
+        runs = f", {duration(calls.run_timeout)} a run" if endpoint.wire.run == "background" else ""
+        patience = f"{calls.timeout:g} s an exchange ({endpoint.timeout_reason}){runs}"
+        yield "limits", f"{patience}, {calls.retry.attempts} attempts a row{deadline}"
     else:
         patience = f"{duration(engine.statement_timeout)} a statement"
         yield "limits", f"{patience}, {calls.retry.attempts} attempts a row{deadline}"
     for name, table in (("answers", tables.outputs), ("traces", tables.traces), ("runs", tables.runs)):
         yield name, table.replace("`", "")
+
+
+def _said_api(endpoint: EndpointPlan) -> str:
+    """`invocations (chat), streamed`"""
+    wire = endpoint.wire
+    shape = f" ({wire.shape})" if endpoint.api == "invocations" else ""
+    how = ", streamed" if wire.stream else ", in the background" if wire.run == "background" else ""
+    return f"{endpoint.api}{shape}{how}"
 
 
 def _engine_facts(engine: EnginePlan, session: str) -> Iterable[tuple[str, str]]:
@@ -271,9 +285,15 @@ def print_preview(console: Console, rows: Sequence[Mapping[str, object]]) -> Non
 def _request_lines(name: str, value: object) -> Iterable[str]:
     if name == "messages" and isinstance(value, list):
         for message in value:
-            yield f"{message['role']}: {shorten(message['content'], 400)}"
+            yield _message_line(message)
     else:
         yield f"{name}: {shorten(json.dumps(value, ensure_ascii=False), 400)}"
+
+
+def _message_line(message: object) -> str:
+    if isinstance(message, Mapping) and isinstance(message.get("content"), str):
+        return f"{message.get('role')}: {shorten(message['content'], 400)}"
+    return shorten(message if isinstance(message, str) else json.dumps(message, ensure_ascii=False), 400)
 
 
 def print_rows(console: Console, rows: Sequence[Mapping[str, object]], columns: Sequence[str], title: str = "") -> None:

@@ -185,18 +185,22 @@ class FakeSqlSession:
 
 @dataclass(slots=True)
 class FakeWorkspace:
-    """A `Workspace` with the apps (name to URL) and serving endpoints (name to task) it is given."""
+    """A `Workspace` with the apps, the serving endpoints (by name) and the pages of apps (by URL) it is given."""
 
-    apps: dict[str, str] = field(default_factory=dict[str, str])
-    endpoints: dict[str, str] = field(default_factory=dict[str, str])
+    apps: dict[str, Mapping[str, object]] = field(default_factory=dict[str, Mapping[str, object]])
+    endpoints: dict[str, Mapping[str, object]] = field(default_factory=dict[str, Mapping[str, object]])
+    pages: dict[str, tuple[int, object]] = field(default_factory=dict[str, tuple[int, object]])
     host: str = "https://workspace.test"
     has_oauth: bool = True
 
-    def app_url(self, name: str) -> str | None:
+    def app(self, name: str) -> Mapping[str, object] | None:
         return self.apps.get(name)
 
-    def serving_task(self, name: str) -> str | None:
+    def serving(self, name: str) -> Mapping[str, object] | None:
         return self.endpoints.get(name)
+
+    def look(self, url: str) -> tuple[int, object] | None:
+        return self.pages.get(url)
 
     def oauth(self) -> bool:
         return self.has_oauth

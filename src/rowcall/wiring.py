@@ -14,11 +14,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from rowcall.adapters.auth import KeyLogin, Login, NoLogin, WorkspaceLogin
+from rowcall.adapters.auth import Login, SecretLogin, key_login
 from rowcall.adapters.journal import FolderJournals
 from rowcall.adapters.spark import SparkSqlSession, ambient_spark
 from rowcall.adapters.volume_journal import VolumeJournals
 from rowcall.adapters.workspace import DatabricksWorkspace, load_sdk
+from rowcall.adapters.workspace_login import WorkspaceLogin
 from rowcall.core import sql
 from rowcall.core.definition import JobDefinition, ResponsesEngine, UrlEndpoint
 from rowcall.core.errors import SetupError
@@ -62,13 +63,7 @@ class Surroundings:
         """The recipe for a client of the job's endpoint."""
         from rowcall.adapters.http import connect
 
-        return partial(connect, self._login(definition))
-
-    def _login(self, definition: JobDefinition) -> Login:
-        endpoint = definition.endpoint
-        if not isinstance(endpoint, UrlEndpoint):
-            return self.login
-        return KeyLogin(endpoint.api_key.removeprefix("env:")) if endpoint.api_key else NoLogin()
+        return partial(connect, _endpoint_login(definition, self.login))
 
 
 @contextmanager
@@ -77,7 +72,8 @@ def surroundings(definition: JobDefinition, options: Options, run_id: str = "") 
     query history then shows which statements are this run's."""
     with ExitStack() as stack, ThreadPoolExecutor(2) as background:
         warehouse = _warehouse(options)
-        needs_workspace = warehouse is not None or not isinstance(definition.endpoint, UrlEndpoint)
+        login = _endpoint_login(definition, WorkspaceLogin())
+        needs_workspace = warehouse is not None or isinstance(login, WorkspaceLogin | SecretLogin)
         needs_sandbox = needs_workspace and (options.sandbox or not _has_workspace(options))
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="rowcall-sandbox-"))) if needs_sandbox else None
         starting = background.submit(_start_sandbox, folder, options) if folder else None
@@ -103,6 +99,12 @@ def surroundings(definition: JobDefinition, options: Options, run_id: str = "") 
             journal_volume=volume,
             context={"workspace": "sandbox"} if sandbox else {},
         )
+
+
+def _endpoint_login(definition: JobDefinition, workspace: WorkspaceLogin) -> Login:
+    """What the endpoint is asked with."""
+    endpoint = definition.endpoint
+    return key_login(endpoint.api_key, workspace) if isinstance(endpoint, UrlEndpoint) else workspace
 
 
 def _start_sandbox(folder: Path, options: Options) -> SandboxProcess:

@@ -13,8 +13,9 @@ from rowcall import console
 from rowcall.adapters.packaged import sql_texts
 from rowcall.core import report
 from rowcall.core.definition import JobDefinition
+from rowcall.core.endpoint_plan import EndpointFacts
 from rowcall.core.listing import statements_of
-from rowcall.core.plan import EndpointFacts, Facts, RunOptions, RunPlan, bind, make_plan
+from rowcall.core.plan import Facts, RunOptions, RunPlan, bind, make_plan
 from rowcall.core.records import Column, Progress, RowCounts
 from rowcall.core.report import RunRow, Tally
 
@@ -33,7 +34,7 @@ def plan(counts: RowCounts | None = None, **more: Any) -> RunPlan:
     }
     definition = JobDefinition.model_validate(job)
     columns = (Column("id", "bigint"), Column("text", "string"))
-    endpoint = EndpointFacts("https://agent.test/responses", "https://agent.test")
+    endpoint = EndpointFacts("https://agent.test")
     facts = Facts(columns, None, endpoint, "Spark 4.0", executors=True, parallel=True)
     options = RunOptions("20261123-060000-ab12", "2026-11-23", "1.0")
     counts = counts or RowCounts(source=12_480, duplicates=310, answered=9_900, pending=2_270, input_chars=2_000_000)

@@ -1,29 +1,23 @@
 """How to log in: what travels to workers, and what makes headers of it there.
 
-A login is a recipe, never a secret: it names a profile, a file or an environment variable. `Credentials` reads it where the calls
-are made, keeps one `Config` of the databricks-sdk per process, and refreshes off the event loop.
+A login is a recipe, never a secret: it names a profile, a file, an environment variable or a secret of the workspace.
+`credentials` reads it where the calls are made, once per process.
 """
 
-import asyncio
 import os
-import time
-from collections.abc import Callable
+from base64 import b64decode
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, Protocol
+from typing import Protocol
 
+from rowcall.adapters.renewal import RenewedHeaders
+from rowcall.adapters.workspace_login import (
+    WorkspaceLogin,
+    once_per_process,
+    sdk_reason,
+    workspace_api,
+    workspace_config,
+)
 from rowcall.core.errors import SetupError
-
-FRESH_SECONDS = 30.0
-"""How long a header is used before the SDK is asked again; the SDK itself renews a token well before it expires."""
-
-
-@dataclass(frozen=True, slots=True)
-class WorkspaceLogin:
-    """Databricks unified authentication: environment, profile, or a configuration file."""
-
-    profile: str | None = None
-    config_file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +28,23 @@ class KeyLogin:
 
 
 @dataclass(frozen=True, slots=True)
+class SecretLogin:
+    """A bearer key that is a secret of a workspace, for OpenAI-compatible servers."""
+
+    scope: str
+    key: str
+    workspace: WorkspaceLogin
+
+    def __str__(self) -> str:
+        return f"{{{{secrets/{self.scope}/{self.key}}}}}"
+
+
+@dataclass(frozen=True, slots=True)
 class NoLogin:
     """A server that asks for nothing."""
 
 
-Login = WorkspaceLogin | KeyLogin | NoLogin
+Login = WorkspaceLogin | KeyLogin | SecretLogin | NoLogin
 
 
 class Credentials(Protocol):
@@ -49,50 +55,27 @@ class Credentials(Protocol):
         ...
 
 
+def key_login(reference: str | None, workspace: WorkspaceLogin) -> Login:
+    """The login that `endpoint.api_key` names: `env:NAME` or `{{secrets/scope/key}}`."""
+    if not reference:
+        return NoLogin()
+    if reference.startswith("env:"):
+        return KeyLogin(reference.removeprefix("env:"))
+    _, scope, key = reference.strip("{}").split("/")
+    return SecretLogin(scope, key, workspace)
+
+
 def credentials(login: Login) -> Credentials:
-    """Raises `SetupError` where the login cannot work here."""
+    """Blocks while it logs in. Raises `SetupError` where the login cannot work here."""
     match login:
         case WorkspaceLogin():
-            return _RenewedHeaders(workspace_config(login).authenticate)
-        case KeyLogin(variable):
-            key = os.environ.get(variable)
-            if not key:
-                raise SetupError(
-                    f"endpoint.api_key names the environment variable {variable}, which is not set where the calls are made"
-                )
-            return _FixedHeaders({"Authorization": f"Bearer {key}"})
+            return _renewed_headers(login)
+        case KeyLogin():
+            return _FixedHeaders(_bearer(_variable(login)))
+        case SecretLogin():
+            return _FixedHeaders(_bearer(_secret(login)))
         case NoLogin():
             return _FixedHeaders({})
-
-
-@cache
-def workspace_config(login: WorkspaceLogin) -> Any:
-    """The SDK's configuration for a login, one per process. Raises `SetupError` with the SDK's reason."""
-    from databricks.sdk.core import Config
-
-    try:
-        return Config(
-            profile=login.profile,
-            config_file=login.config_file,
-            http_timeout_seconds=20,
-            retry_timeout_seconds=5,
-            product="rowcall",
-        )
-    except Exception as error:
-        raise SetupError(f"no login to a Databricks workspace: {sdk_reason(error)}") from error
-
-
-@cache
-def workspace_api(login: WorkspaceLogin) -> Any:
-    """The SDK's REST client for a login, one per process; it may be used from any thread."""
-    from databricks.sdk.core import ApiClient
-
-    return ApiClient(workspace_config(login))
-
-
-def sdk_reason(error: Exception) -> str:
-    """What the SDK says went wrong, without the dump of the configuration it adds."""
-    return str(error).split(". Config:")[0].split("\n")[0][:400]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,26 +89,44 @@ class _FixedHeaders:
         return None if refused == self.fixed else self.fixed
 
 
-class _RenewedHeaders:
-    """The SDK's headers, fetched in a thread: renewing a token is a blocking request."""
+@once_per_process
+def _renewed_headers(login: WorkspaceLogin) -> RenewedHeaders:
+    return RenewedHeaders(workspace_config(login))
 
-    def __init__(self, authenticate: Callable[[], dict[str, str]]) -> None:
-        self._authenticate = authenticate
-        self._lock = asyncio.Lock()
-        self._headers: dict[str, str] = {}
-        self._until = 0.0
 
-    async def headers(self) -> dict[str, str]:
-        if time.monotonic() >= self._until:
-            async with self._lock:
-                if time.monotonic() >= self._until:
-                    self._headers = await asyncio.to_thread(self._authenticate)
-                    self._until = time.monotonic() + FRESH_SECONDS
-        return self._headers
+def _bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
 
-    async def refreshed(self, refused: dict[str, str]) -> dict[str, str] | None:
-        async with self._lock:
-            if self._headers == refused:
-                self._headers = await asyncio.to_thread(self._authenticate)
-                self._until = time.monotonic() + FRESH_SECONDS
-        return None if self._headers == refused else self._headers
+
+def _variable(login: KeyLogin) -> str:
+    key = os.environ.get(login.variable)
+    if not key:
+        raise SetupError(
+            f"endpoint.api_key names the environment variable {login.variable}, which is not set where the calls are made"
+        )
+    return key
+
+
+@once_per_process
+def _secret(login: SecretLogin) -> str:
+    from databricks.sdk.errors import NotFound, PermissionDenied
+
+    api, names = workspace_api(login.workspace), {"scope": login.scope, "key": login.key}
+    try:
+        found = api.do("GET", "/api/2.0/secrets/get", query=names)
+        key = b64decode(found["value"], validate=True).decode().strip()
+    except NotFound as error:
+        raise _no_key(login, "which the workspace does not have, or does not show to this login") from error
+    except PermissionDenied as error:
+        raise _no_key(login, "which this login may not read (it needs READ on the scope)") from error
+    except (UnicodeDecodeError, KeyError, TypeError) as error:
+        raise _no_key(login, "which is not text") from error
+    except Exception as error:
+        raise _no_key(login, f"which could not be read: {sdk_reason(error)}") from error
+    if not key or not key.isprintable():
+        raise _no_key(login, "which is empty or more than one line of text")
+    return key
+
+
+def _no_key(login: SecretLogin, why: str) -> SetupError:
+    return SetupError(f"endpoint.api_key names the secret {login}, {why}")

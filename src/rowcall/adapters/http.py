@@ -20,7 +20,7 @@ async def connect(login: Login) -> AsyncGenerator[EndpointClient]:
     """A client that logs in as `login` says. The worker owns the limit, so the pool has none."""
     connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=300)
     async with aiohttp.ClientSession(connector=connector, auto_decompress=True) as session:
-        yield AiohttpClient(session, credentials(login))
+        yield AiohttpClient(session, await asyncio.to_thread(credentials, login))
 
 
 class AiohttpClient:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rowcall.adapters.auth import WorkspaceLogin, sdk_reason, workspace_api
+from rowcall.adapters.workspace_login import WorkspaceLogin, sdk_reason, workspace_api
 from rowcall.core.errors import RunError, SetupError
 from rowcall.core.ports import Journal, OpenJournal
 

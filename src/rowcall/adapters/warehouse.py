@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from posixpath import basename, dirname
 from typing import TYPE_CHECKING, Any
 
-from rowcall.adapters.auth import WorkspaceLogin, sdk_reason, workspace_config
+from rowcall.adapters.workspace_login import WorkspaceLogin, sdk_reason, workspace_config
 from rowcall.core.errors import RowcallError, RunError, SetupError, SqlError
 from rowcall.core.ports import Row, TaskWork
 from rowcall.core.records import Column

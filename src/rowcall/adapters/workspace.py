@@ -1,10 +1,14 @@
 """`Workspace` over the databricks-sdk: what is known about apps and serving endpoints."""
 
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
 from rowcall.adapters.auth import WorkspaceLogin, workspace_config
 from rowcall.core.errors import SetupError
+from rowcall.core.loose import parse_json
+
+APP_SECONDS = 20.0
 
 
 def load_sdk() -> None:
@@ -22,13 +26,21 @@ class DatabricksWorkspace:
     def host(self) -> str:
         return str(workspace_config(self._login).host).rstrip("/")
 
-    def app_url(self, name: str) -> str | None:
-        app = self._get(f"/api/2.0/apps/{name}")
-        return None if app is None else str(app.get("url") or "").rstrip("/")
+    def app(self, name: str) -> Mapping[str, object] | None:
+        return self._get(f"/api/2.0/apps/{name}")
 
-    def serving_task(self, name: str) -> str | None:
-        endpoint = self._get(f"/api/2.0/serving-endpoints/{name}")
-        return None if endpoint is None else str(endpoint.get("task") or "")
+    def serving(self, name: str) -> Mapping[str, object] | None:
+        return self._get(f"/api/2.0/serving-endpoints/{name}")
+
+    def look(self, url: str) -> tuple[int, object] | None:
+        import requests
+
+        login = workspace_config(self._login).authenticate()
+        try:
+            reply = requests.get(url, headers=login, timeout=APP_SECONDS, allow_redirects=False)
+        except requests.RequestException:
+            return None
+        return reply.status_code, parse_json(reply.content)
 
     def oauth(self) -> bool:
         try:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from rowcall.core.definition import AppEndpoint, JobDefinition, UrlEndpoint
+from rowcall.core.definition import AppEndpoint, JobDefinition, ServingEndpoint, UrlEndpoint
 from rowcall.core.template import varies
 
 EngineKind = Literal["responses", "ai_query"]
@@ -41,9 +41,15 @@ def _parameters_vary(situation: Situation) -> bool:
     return varies(situation.definition.request.parameters)
 
 
+def _over_the_gateway(situation: Situation) -> bool:
+    endpoint = situation.definition.endpoint
+    return isinstance(endpoint, ServingEndpoint) and endpoint.gateway is not None
+
+
 NO_AI_QUERY: tuple[Rule, ...] = (
     (lambda s: isinstance(s.definition.endpoint, AppEndpoint), "ai_query does not reach apps"),
     (lambda s: isinstance(s.definition.endpoint, UrlEndpoint), "ai_query reaches endpoints of its own workspace only"),
+    (_over_the_gateway, "ai_query does not go through the paths of the AI gateway"),
     (lambda s: not s.knows_ai_query, "{session} does not know ai_query"),
     (
         lambda s: bool(s.definition.request.databricks_options),
@@ -62,10 +68,7 @@ NO_AI_QUERY: tuple[Rule, ...] = (
 )
 """Where `ai_query` cannot be used."""
 
-NO_RESPONSES: tuple[Rule, ...] = (
-    (lambda s: s.definition.request.inputs is not None, "a custom model's inputs are sent with ai_query"),
-    (lambda s: s.definition.request.files is not None, "files are sent with ai_query"),
-)
+NO_RESPONSES: tuple[Rule, ...] = ((lambda s: s.definition.request.files is not None, "files are sent with ai_query"),)
 """Where HTTP calls cannot be used."""
 
 PREFERRED: tuple[tuple[Callable[[Situation], bool], EngineKind, str], ...] = (
@@ -73,6 +76,11 @@ PREFERRED: tuple[tuple[Callable[[Situation], bool], EngineKind, str], ...] = (
         lambda s: s.definition.endpoint.price is not None,
         "responses",
         "endpoint.price is set, and HTTP replies tell the tokens",
+    ),
+    (
+        lambda s: s.definition.request.inputs is not None,
+        "ai_query",
+        "a custom model's rows are best asked inside the platform",
     ),
     (
         lambda s: s.task.startswith("agent/"),

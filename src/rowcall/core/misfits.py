@@ -66,7 +66,7 @@ def request_of(definition: JobDefinition, columns: Sequence[Column], problems: l
 
 def _request_key(definition: JobDefinition, key: str) -> str:
     """The key a user wrote, from the place in the neutral request: its messages come from instructions, input or messages."""
-    match = re.fullmatch(r"request\.messages\[(\d+)\]\.content", key)
+    match = re.fullmatch(r"request\.messages\[(\d+)\](\.content)?", key)
     if match is None:
         return key
     index, has_instructions = int(match[1]), definition.request.instructions is not None
@@ -75,7 +75,7 @@ def _request_key(definition: JobDefinition, key: str) -> str:
     return (
         "request.input"
         if definition.request.input is not None
-        else f"request.messages[{index - has_instructions}].content"
+        else f"request.messages[{index - has_instructions}]{match[2] or ''}"
     )
 
 

@@ -10,13 +10,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Literal
 
 from rowcall.core import sql
 from rowcall.core.ai_query.probing import Probes
 from rowcall.core.answer import AnswerSchema, parse_answer_schema
-from rowcall.core.definition import AiQueryEngine, AppEndpoint, JobDefinition, ResponsesEngine, ServingEndpoint
-from rowcall.core.endpoints import Wire
+from rowcall.core.definition import AiQueryEngine, JobDefinition, ResponsesEngine
+from rowcall.core.endpoint_plan import EndpointFacts, EndpointPlan, endpoint_plan, model_of
 from rowcall.core.engine_choice import EngineKind, Situation, choose, obstacle
 from rowcall.core.engine_plan import (
     AiQueryStatements,
@@ -34,15 +33,6 @@ from rowcall.core.retry import RetryPolicy
 from rowcall.core.spans import SpanContext
 
 CHARS_PER_TOKEN = 4
-
-
-@dataclass(frozen=True, slots=True)
-class EndpointFacts:
-    """What was found out about the endpoint. `task` is what Model Serving says it serves, `` where nothing is said."""
-
-    url: str
-    host: str
-    task: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,23 +55,15 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class EndpointPlan:
-    kind: Literal["app", "serving", "url"]
-    name: str
-    url: str
-    api_reason: str
-    wire: Wire
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.name}"
-
-
-@dataclass(frozen=True, slots=True)
 class CallPlan:
-    """Limits of one call and of the run. Times are in seconds."""
+    """Limits of one call and of the run. Times are in seconds; `corrections` is how often an answer that breaks the schema is asked
+    for again."""
 
     timeout: float
+    run_timeout: float
+    warm_up: float
     retry: RetryPolicy
+    corrections: int
     deadline: float | None
     budget: Budget
 
@@ -134,9 +116,11 @@ def bind(definition: JobDefinition, facts: Facts, texts: sql.SqlTexts, run: "Run
     problems += shared_misfits("traces", facts.traces, texts) + shared_misfits("runs", facts.runs, texts)
     if problems or request is None:
         raise DefinitionError(problems)
-    endpoint = _endpoint(definition, facts.endpoint, answer)
+    endpoint = endpoint_plan(definition, facts.endpoint, answer)
     tables = _tables(definition, run.run_id)
-    statements = _statements(definition, facts, texts, run, _Shape(keys, request, endpoint, tables, answer_type))
+    statements = _statements(
+        definition, facts, texts, run, _Shape(keys, request, _fingerprint(definition, endpoint), tables, answer_type)
+    )
     schemas = {sql.schema_of(name) for name in (tables.outputs, tables.traces, tables.runs)}
     return Bound(
         keys,
@@ -185,40 +169,26 @@ def make_plan(definition: JobDefinition, bound: Bound, facts: Facts, counts: Row
         workspace=facts.workspace,
         bound=bound,
         engine=_engine(definition, bound, facts, counts),
-        calls=CallPlan(limits.timeout, RetryPolicy(attempts=limits.attempts), limits.deadline, budget),
+        calls=CallPlan(
+            timeout=bound.endpoint.timeout,
+            run_timeout=limits.run_timeout,
+            warm_up=limits.warm_up,
+            retry=RetryPolicy(attempts=limits.attempts, warm_up=limits.warm_up),
+            corrections=definition.answer.corrections if definition.answer != "text" else 0,
+            deadline=limits.deadline,
+            budget=budget,
+        ),
         rows=counts,
         spans=SpanContext(
             run_id=run.run_id,
             job=definition.job,
             endpoint=bound.endpoint.name,
             operation="chat" if facts.endpoint.task.startswith("llm/") else "invoke_agent",
-            model=bound.endpoint.wire.model,
-            address=facts.endpoint.host,
+            model=model_of(definition),
+            address=facts.endpoint.base,
             content=definition.traces.content,
         ),
     )
-
-
-def _endpoint(definition: JobDefinition, facts: EndpointFacts, answer: AnswerSchema | None) -> EndpointPlan:
-    endpoint = definition.endpoint
-    reason = "as the job says" if endpoint.api == "responses" else "agents answer the Responses API"
-    if isinstance(endpoint, AppEndpoint):
-        wire = Wire(shape="responses", model=f"apps/{endpoint.app}", stream=endpoint.stream, answer=answer)
-        return EndpointPlan("app", endpoint.app, facts.url, reason, wire)
-    if isinstance(endpoint, ServingEndpoint):
-        if endpoint.api == "auto" and facts.task:
-            reason = f"its task is {facts.task}"
-        api = api_of(endpoint, facts.task)
-        wire = Wire(shape=api, model=endpoint.serving, stream=endpoint.stream, answer=answer)
-        return EndpointPlan("serving", endpoint.serving, facts.url, reason, wire)
-    wire = Wire(shape="responses", model=endpoint.model, stream=endpoint.stream, answer=answer)
-    return EndpointPlan("url", endpoint.url, facts.url, reason, wire)
-
-
-def api_of(endpoint: ServingEndpoint, task: str) -> Literal["responses", "chat"]:
-    """Models and chat agents take chats; of the models some take the Responses API as well, and a stream is read in its shape."""
-    chats = ("llm/v1/chat", "agent/v1/chat", "agent/v2/chat")
-    return "chat" if endpoint.api == "auto" and task in chats and not endpoint.stream else "responses"
 
 
 def tables_beside(definition: JobDefinition) -> tuple[str, str]:
@@ -247,7 +217,7 @@ def _tables(definition: JobDefinition, run_id: str) -> sql.Tables:
 class _Shape:
     keys: tuple[Column, ...]
     request: RenderedRequest
-    endpoint: EndpointPlan
+    fingerprint: str
     tables: sql.Tables
     answer_type: str
 
@@ -257,7 +227,7 @@ def _statements(
 ) -> sql.Statements:
     keys, tables, answer_type = shape.keys, shape.tables, shape.answer_type
     source = sql.source(texts, definition.prompts, facts.query)
-    rendered = sql.rendered(texts, source, keys, shape.request, _fingerprint(shape.endpoint))
+    rendered = sql.rendered(texts, source, keys, shape.request, shape.fingerprint)
     outputs = tables.outputs if facts.outputs is not None else None
     resource = json.dumps({"service.name": "rowcall", "service.version": run.version})
     comment = definition.description or f"Answers of job {definition.job}"
@@ -276,14 +246,14 @@ def _statements(
     )
 
 
-def _fingerprint(endpoint: EndpointPlan) -> str:
-    """What beside the request decides the answer. The engine, limits and prices do not."""
-    wire = endpoint.wire
+def _fingerprint(definition: JobDefinition, endpoint: EndpointPlan) -> str:
+    """What beside the request decides the answer. The engine, the API, limits and prices do not."""
+    answer = endpoint.wire.answer
     parts = {
         "kind": endpoint.kind,
         "name": endpoint.name,
-        "model": wire.model,
-        "answer": wire.answer.ddl if wire.answer else None,
+        "model": model_of(definition),
+        "answer": answer.ddl if answer else None,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -164,12 +164,16 @@ class Workspace(Protocol):
     @property
     def host(self) -> str: ...
 
-    def app_url(self, name: str) -> str | None:
-        """The URL of an app, or None where there is no such app."""
+    def app(self, name: str) -> Mapping[str, object] | None:
+        """What `GET apps/{name}` answers, or None where there is no such app."""
         ...
 
-    def serving_task(self, name: str) -> str | None:
-        """The task of a serving endpoint (`agent/v1/responses`; empty if it does not say), or None where there is none."""
+    def serving(self, name: str) -> Mapping[str, object] | None:
+        """What `GET serving-endpoints/{name}` answers, or None where there is no such endpoint."""
+        ...
+
+    def look(self, url: str) -> tuple[int, object] | None:
+        """Status and JSON of a GET on an app; None where it does not answer. Asks no agent."""
         ...
 
     def oauth(self) -> bool:

@@ -7,6 +7,7 @@ The prompt is rendered once, in SQL, for every engine. `parse_template` reads a 
 - ``{`odd}name`}`` names any column at all; a backtick in the name is doubled.
 - `{{` and `}}` are plain braces.
 - In inputs, parameters, custom_inputs and databricks_options a value that is nothing but `{column}` keeps the column's type.
+- In messages, `{column}` in the place of a message stands for all the messages in that column: an array of them, or JSON text.
 """
 
 import difflib
@@ -14,6 +15,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from sqlglot import exp
 
@@ -25,6 +27,7 @@ DIALECT = "databricks"
 _TOKEN = re.compile(r"'(?:[^'\\]|\\.)*'|`(?:[^`]|``)*`", re.DOTALL)
 _COMPLEX = re.compile(r"(array|map|struct|variant)\b")
 _TYPED = ("inputs", "parameters", "custom_inputs", "databricks_options")
+_HISTORY = re.compile(r"(array<|string$|variant$|void$)")
 _PLAIN_TYPE = re.compile(r"(array|map|struct)<.*>|[a-z_][a-z_ ]*(\(\d+(, ?\d+)?\))?", re.DOTALL)
 
 
@@ -71,13 +74,8 @@ def _files(request: Request, scope: "_Scope") -> str | None:
     """The column of `request.files`, as it is: an image is no text and travels in a column of its own."""
     if request.files is None:
         return None
-    try:
-        parts = parse_template(request.files)
-    except TemplateError as error:
-        scope.problems.append(PromptError("request.files", str(error)))
-        return None
-    field = parts[0]
-    if len(parts) > 1 or not isinstance(field, Field):
+    field = _only_field(request.files)
+    if field is None:
         scope.problems.append(PromptError("request.files", "expected one column in braces, such as {photo}"))
         return None
     expression, type_ = scope.resolve(field, "request.files", counts=False, binary=True)
@@ -96,7 +94,10 @@ class PromptProblemsError(ValueError):
 
 def neutral_request(request: Request) -> dict[str, object]:
     """The request before its wire shape is known: messages (the instructions first), and what else was given."""
-    messages = [{"role": message.role, "content": message.content} for message in request.messages or ()]
+    messages: list[object] = [
+        turn if isinstance(turn, str) else {"role": turn.role, "content": turn.content}
+        for turn in request.messages or ()
+    ]
     if request.input is not None:
         messages = [{"role": "user", "content": request.input}]
     if request.instructions is not None:
@@ -230,7 +231,10 @@ def _json(value: object, key: str, scope: _Scope, *, text: bool) -> Iterator[str
             for index, (name, item) in enumerate(value.items()):
                 yield f"{', ' if index else ''}{json.dumps(str(name))}: "
                 inside = text and name not in _TYPED
-                yield from _json(item, f"{key}.{name}", scope, text=inside)
+                if text and name == "messages" and any(isinstance(turn, str) for turn in cast("list[object]", item)):
+                    yield _conversation(cast("list[object]", item), f"{key}.{name}", scope)
+                else:
+                    yield from _json(item, f"{key}.{name}", scope, text=inside)
             yield "}"
         case list() | tuple():
             yield "["
@@ -240,6 +244,45 @@ def _json(value: object, key: str, scope: _Scope, *, text: bool) -> Iterator[str
             yield "]"
         case _:
             yield json.dumps(value, default=str)
+
+
+def _conversation(turns: Sequence[object], key: str, scope: _Scope) -> exp.Condition:
+    """A list of messages, some of them from columns: what is in an array is put in between, so that all are in one list."""
+    pieces: list[exp.Condition] = []
+    for index, turn in enumerate(turns):
+        where = f"{key}[{index}]"
+        pieces.append(
+            _history(turn, where, scope)
+            if isinstance(turn, str)
+            else _concat(list(_json(turn, where, scope, text=True)))
+        )
+    joined = exp.Anonymous(this="CONCAT_WS", expressions=[exp.Literal.string(", "), *pieces])
+    return _concat(["[", joined, "]"])
+
+
+def _history(turn: str, key: str, scope: _Scope) -> exp.Condition:
+    """The messages of a column without the brackets around them, NULL where there are none; JSON text as one text."""
+    field = _only_field(turn)
+    if field is None:
+        scope.problems.append(PromptError(key, "expected one column in braces, such as {conversation}"))
+        return exp.null()
+    value, type_ = scope.resolve(field, key, counts=True)
+    if not _HISTORY.match(type_):
+        hint = "Expected an array of messages, or JSON text of one."
+        scope.problems.append(PromptError(key, f"column {field.name!r} is {type_}", hint))
+    if not type_.startswith("array"):
+        return exp.Case().when(value.is_(exp.null()), exp.null()).else_(_to_json(value.copy()))
+    inside = _without_ends(exp.Anonymous(this="TO_JSON", expressions=[value]))
+    return exp.Anonymous(this="NULLIF", expressions=[inside, exp.Literal.string("")])
+
+
+def _only_field(text: str) -> Field | None:
+    """The column of a text that is nothing but a placeholder."""
+    try:
+        parts = parse_template(text)
+    except TemplateError:
+        return None
+    return parts[0] if len(parts) == 1 and isinstance(parts[0], Field) else None
 
 
 def _json_text(value: str, key: str, scope: _Scope, *, text: bool) -> Iterator[str | exp.Condition]:
@@ -266,11 +309,15 @@ def _as_text(value: exp.Condition, type_: str) -> exp.Condition:
 
 def _to_json(value: exp.Condition) -> exp.Condition:
     """One value as JSON text. `to_json` takes no bare values, so the value goes in as an array of one and the brackets come off."""
-    array = exp.Anonymous(this="TO_JSON", expressions=[exp.array(value)])
-    length = exp.Anonymous(this="CHAR_LENGTH", expressions=[array.copy()])
+    return _without_ends(exp.Anonymous(this="TO_JSON", expressions=[exp.array(value)]))
+
+
+def _without_ends(text: exp.Condition) -> exp.Condition:
+    """A text without its first and its last character."""
+    length = exp.Anonymous(this="CHAR_LENGTH", expressions=[text.copy()])
     return exp.Anonymous(
         this="SUBSTR",
-        expressions=[array, exp.Literal.number(2), exp.Sub(this=length, expression=exp.Literal.number(2))],
+        expressions=[text, exp.Literal.number(2), exp.Sub(this=length, expression=exp.Literal.number(2))],
     )
 
 

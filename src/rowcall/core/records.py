@@ -1,7 +1,7 @@
 """The values that move through a run. Frozen, small, free of behaviour that needs the outside."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 
 
@@ -54,6 +54,10 @@ class Usage:
     output_tokens: int | None = None
     reasoning_tokens: int | None = None
     total_tokens: int | None = None
+
+    def __add__(self, other: "Usage") -> "Usage":
+        pairs = ((getattr(self, field.name), getattr(other, field.name)) for field in fields(self))
+        return Usage(*(None if one is two is None else (one or 0) + (two or 0) for one, two in pairs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +176,7 @@ class RowCounts:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A run so far, summed over its tasks."""
+    """A run so far, summed over its tasks. `waking` calls wait for an endpoint that is starting."""
 
     asked: int = 0
     ok: int = 0
@@ -181,6 +185,7 @@ class Progress:
     retries: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+    waking: int = 0
     stop: str = ""
 
     def __add__(self, other: "Progress") -> "Progress":
@@ -192,5 +197,6 @@ class Progress:
             retries=self.retries + other.retries,
             input_tokens=self.input_tokens + other.input_tokens,
             output_tokens=self.output_tokens + other.output_tokens,
+            waking=self.waking + other.waking,
             stop=self.stop or other.stop,
         )

@@ -13,17 +13,23 @@ from rowcall.core.records import Attempt, CallError, ErrorKind, Outcome, Reply
 
 _MOST_DOUBLINGS = 32
 _SPREAD_SECONDS = 0.25
+_MOST_BETWEEN_LOOKS = 10.0
+_BELIEVE_404 = 30.0
+_UNAVAILABLE = 503
+_ASLEEP_CODES = ("RESOURCE_DOES_NOT_EXIST", "resource_does_not_exist")
 _SPREAD_SHARE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """`attempts` counts the first one. The back-off doubles from `base` to `cap`, in seconds."""
+    """`attempts` counts the first one. The back-off doubles from `base` to `cap`, in seconds. `warm_up` is how long an endpoint
+    that has not answered yet may take to start, in seconds."""
 
     attempts: int
     base: float = 0.5
     cap: float = 60.0
     paced_attempts: int = 100
+    warm_up: float = 900.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,29 +39,52 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """Ask again after a pause. `paced`: a quota's pause, which burns no attempt and is no sign of trouble."""
+    """Ask again after a pause. `paced`: a quota's pause; `waking`: the endpoint is starting. Neither burns an attempt, nor is a
+    sign of trouble."""
 
     after_seconds: float
     paced: bool = False
+    waking: bool = False
 
 
 Decision = Done | Again
 
 
-def decide(reply: Reply, attempts: Sequence[Attempt], policy: RetryPolicy, jitter: float) -> Decision:
-    """What to do with a reply. `attempts` are all so far, the one that brought it last; 0 ≤ `jitter` < 1."""
+def decide(
+    reply: Reply,
+    attempts: Sequence[Attempt],
+    policy: RetryPolicy,
+    jitter: float,
+    *,
+    waking: int = 0,
+    asleep: float | None = None,
+) -> Decision:
+    """What to do with a reply. `attempts` are all so far, the last one brought it; `waking` of them found the endpoint starting.
+    0 ≤ `jitter` < 1. `asleep` says for how many seconds the endpoint has not answered anybody, None once it has."""
     error = reply.error
+    if asleep is not None and is_asleep(error, asleep, policy):
+        return Again(min(_MOST_BETWEEN_LOOKS, 1.0 + waking) * (1 - jitter / 2), waking=True)
     if reply.outcome is not Outcome.ERROR or error is None or not retryable(error.kind):
         return Done()
     paced = sum(is_paced(attempt.error, attempt.retry_after) for attempt in attempts)
     if is_paced(error, reply.retry_after):
         return _after(reply, jitter, paced=True) if paced < policy.paced_attempts else Done()
-    failed = len(attempts) - paced
+    failed = len(attempts) - paced - waking
     if failed >= policy.attempts:
         return Done()
     if reply.retry_after:
         return _after(reply, jitter, paced=False)
     return Again(jitter * min(policy.cap, policy.base * 2.0 ** min(failed - 1, _MOST_DOUBLINGS)))
+
+
+def is_asleep(error: CallError | None, asleep: float, policy: RetryPolicy) -> bool:
+    """Whether a failure is that of an endpoint that is scaled to zero or starts. A missing one fails alike, so a 404 is believed
+    soon (FACTS 2.4)."""
+    if error is None:
+        return False
+    if error.kind is ErrorKind.NOT_FOUND:
+        return error.code in _ASLEEP_CODES and asleep < min(policy.warm_up, _BELIEVE_404)
+    return error.kind is ErrorKind.UNAVAILABLE and error.status == _UNAVAILABLE and asleep < policy.warm_up
 
 
 def is_paced(error: CallError | None, retry_after: float | None) -> bool:

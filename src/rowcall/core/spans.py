@@ -76,6 +76,7 @@ def _root(call: Call, request: str, context: SpanContext, root: str) -> Span:
         "gen_ai.response.model": reply.model,
         "gen_ai.response.id": reply.response_id,
         "gen_ai.response.finish_reasons": [reply.finish_reason] if reply.finish_reason else None,
+        "gen_ai.response.time_to_first_chunk": _first_token_seconds(call),
         "gen_ai.usage.input_tokens": reply.usage.input_tokens,
         "gen_ai.usage.output_tokens": reply.usage.output_tokens,
         "gen_ai.usage.cache_read.input_tokens": reply.usage.cached_tokens,
@@ -96,6 +97,14 @@ def _root(call: Call, request: str, context: SpanContext, root: str) -> Span:
     times = (call.started_ns, call.ended_ns)
     status = _status(reply.outcome, reply.error)
     return _span(_Ids(call.trace_id, root), name, "SPAN_KIND_CLIENT", times, attributes, status)
+
+
+def _first_token_seconds(call: Call) -> float | None:
+    """From the last request to the first piece of its answer's text, where it came as a stream."""
+    last = call.attempts[-1] if call.attempts else None
+    if last is None or last.first_token_ns is None:
+        return None
+    return round((last.first_token_ns - last.started_ns) / 1e9, 6)
 
 
 def _usage_missing(call: Call) -> str | None:

@@ -18,7 +18,8 @@ from rowcall.core.limits import stop_reason
 from rowcall.core.plan import RunPlan
 from rowcall.core.ports import Connect, Journal, OpenJournal, SqlSession
 from rowcall.core.records import Progress
-from rowcall.engines.worker import PROGRESS_NOTES, STOP_NOTE, Recipe, run_task
+from rowcall.engines.caller import Recipe
+from rowcall.engines.worker import PROGRESS_NOTES, STOP_NOTE, run_task
 
 POLL_SECONDS = 0.2
 INTERRUPTED = "interrupted"
@@ -35,11 +36,15 @@ def recipe_of(
         connect=connect,
         open_journal=open_journal,
         url=endpoint.url,
-        headers=(("x-mlflow-return-trace-id", "true"),) if endpoint.kind == "app" else (),
+        runs_url=endpoint.runs_url,
+        headers=endpoint.headers,
         wire=endpoint.wire,
         share=engine.split.share,
         timeout=calls.timeout,
+        run_timeout=calls.run_timeout,
         retry=calls.retry,
+        corrections=calls.corrections,
+        most_bytes=endpoint.most_bytes,
         deadline_ns=started_ns + int(calls.deadline * 1e9) if calls.deadline else None,
         flush_rows=engine.flush_rows,
         flush_seconds=engine.flush_seconds,

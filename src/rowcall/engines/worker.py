@@ -11,66 +11,32 @@ wrong with one is its outcome. Only the journal's own failure (a full disk) ends
 
 import asyncio
 import json
-import random
 import secrets
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
-from rowcall.core.endpoints import Wire, build_body
 from rowcall.core.errors import RunError
-from rowcall.core.limits import Budget, all_alike
-from rowcall.core.outcome import read_reply, request_id_of, stops_run
-from rowcall.core.ports import Batches, Connect, EndpointClient, Journal, OpenJournal
-from rowcall.core.records import (
-    Attempt,
-    Call,
-    CallError,
-    ErrorKind,
-    HttpReply,
-    HttpRequest,
-    Outcome,
-    Progress,
-    Reply,
-)
-from rowcall.core.retry import Again, RetryPolicy, decide
+from rowcall.core.limits import all_alike
+from rowcall.core.outcome import stops_run
+from rowcall.core.ports import Batches, Journal
+from rowcall.core.records import Call, CallError, ErrorKind, Outcome, Progress
 from rowcall.core.segments import Finished, segment
-from rowcall.core.spans import SpanContext, call_spans, traceparent
+from rowcall.core.spans import call_spans
+from rowcall.engines.caller import Caller, Recipe, Row, unasked
+from rowcall.engines.stopping import Stopping
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 MANIFEST_NOTE = "manifest"
 """Written by the driver before any task starts."""
-LONGEST_WAIT = 900.0
-"""Seconds a row waits for a quota; where more is asked for, the run stops and another may go on later."""
 REFUSALS = 5
 """Once an endpoint has answered, so many refusals in a row are the endpoint's and not a row's."""
 STOP_NOTE = "stop"
 PROGRESS_NOTES = "progress-"
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """Everything a task needs, picklable and without secrets. Times are in seconds, `deadline_ns` is Unix time."""
-
-    connect: Connect
-    open_journal: OpenJournal
-    url: str
-    headers: tuple[tuple[str, str], ...]
-    wire: Wire
-    share: int
-    timeout: float
-    retry: RetryPolicy
-    deadline_ns: int | None
-    flush_rows: int
-    flush_seconds: float
-    budget: Budget
-    spans: SpanContext
-    null_prompt: str
 
 
 def run_task(recipe: Recipe, batches: Batches) -> Iterator["pa.RecordBatch"]:
@@ -81,13 +47,6 @@ def run_task(recipe: Recipe, batches: Batches) -> Iterator["pa.RecordBatch"]:
     yield pa.RecordBatch.from_pydict({"report": [json.dumps(asdict(progress))]})
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    request_hash: str
-    request: str | None
-    keys: Any
-
-
 class _Rows:
     """Rows of the batches, one at a time, to whoever asks next."""
 
@@ -95,9 +54,9 @@ class _Rows:
         self._batches = iter(batches)
         self._known = known
         self._lock = asyncio.Lock()
-        self._rows: Iterator[_Row] = iter(())
+        self._rows: Iterator[Row] = iter(())
 
-    async def next(self) -> _Row | None:
+    async def next(self) -> Row | None:
         while True:
             row = next(self._rows, None)
             if row is not None:
@@ -111,12 +70,12 @@ class _Rows:
                     return None
                 self._rows = self._of(batch)
 
-    def _of(self, batch: "pa.RecordBatch") -> Iterator[_Row]:
+    def _of(self, batch: "pa.RecordBatch") -> Iterator[Row]:
         keys = batch.column("keys")
         hashes, requests = batch.column("request_hash").to_pylist(), batch.column("request").to_pylist()
         for index, (request_hash, request) in enumerate(zip(hashes, requests, strict=True)):
             if request_hash not in self._known:
-                yield _Row(str(request_hash), request, keys.slice(index, 1))
+                yield Row(str(request_hash), request, keys.slice(index, 1))
 
 
 class _Task:
@@ -131,8 +90,7 @@ class _Task:
         self.full = asyncio.Event()
         self.room = asyncio.Event()
         self.closed = False
-        self.stopping = asyncio.Event()
-        self.stop_reason = ""
+        self.stopping = Stopping(recipe.deadline_ns, (self.full, self.room))
         self.refused_in_a_row = 0
         self.counts: Counter[str] = Counter()
         self.errors: Counter[ErrorKind] = Counter()
@@ -143,11 +101,12 @@ class _Task:
         rows = _Rows(batches, await asyncio.to_thread(self.journal.answered_hashes))
         async with self.recipe.connect() as client:
             flusher = asyncio.create_task(self._flush_until_closed())
-            slots = [asyncio.create_task(self._slot(rows, client)) for _ in range(self.recipe.share)]
+            caller = Caller(self.recipe, client, self.stopping, self.counts)
+            slots = [asyncio.create_task(self._slot(rows, caller)) for _ in range(self.recipe.share)]
             working = asyncio.gather(*slots)
             await asyncio.wait({flusher, working}, return_when=asyncio.FIRST_COMPLETED)
             if flusher.done() or working.exception() is not None:
-                self._stop("a task failed")
+                self.stopping.stop("a task failed")
             await asyncio.wait(slots)
             self.closed = True
             self.full.set()
@@ -174,83 +133,23 @@ class _Task:
             retries=counts["retries"],
             input_tokens=counts["input_tokens"],
             output_tokens=counts["output_tokens"],
-            stop=self.stop_reason,
+            waking=counts["waking"],
+            stop=self.stopping.reason,
         )
 
-    async def _slot(self, rows: _Rows, client: EndpointClient) -> None:
-        while not self._over():
+    async def _slot(self, rows: _Rows, caller: Caller) -> None:
+        while not self.stopping.over():
             if self.unsaved >= self.recipe.flush_rows:
                 await self.room.wait()
                 continue
             row = await rows.next()
             if row is None:
                 return
-            call = await self._ask_safely(row, client)
+            call = await _ask_safely(row, caller)
             if call is not None:
                 self._finish(row, call)
 
-    async def _ask_safely(self, row: _Row, client: EndpointClient) -> Call | None:
-        """An error of ours with one row is that row's outcome, not the end of thousands of paid ones."""
-        try:
-            return await self._ask(row, client)
-        except Exception as error:
-            return _unasked(row, ErrorKind.INTERNAL, f"{type(error).__name__}: {error}")
-
-    async def _ask(self, row: _Row, client: EndpointClient) -> Call | None:
-        """Ask one row to the end; None if the run stopped before there was a last reply."""
-        if row.request is None:
-            return _unasked(row, ErrorKind.NULL_PROMPT, self.recipe.null_prompt)
-        trace_id, body = secrets.token_hex(16), _body(row.request, self.recipe.wire)
-        attempts: list[Attempt] = []
-        started, waited = time.time_ns(), 0.0
-        while not self._over():
-            reply, attempt = await self._attempt(client, body, trace_id, len(attempts) + 1, waited)
-            attempts.append(attempt)
-            decision = decide(reply, attempts, self.recipe.retry, random.random())  # noqa: S311 (spreads retries, guards nothing)
-            if not isinstance(decision, Again):
-                return Call(row.request_hash, reply, tuple(attempts), trace_id, started, attempt.ended_ns)
-            waited = decision.after_seconds
-            if waited > LONGEST_WAIT:
-                self._stop(f"the endpoint asks to come back in {waited / 60:,.0f} minutes")
-                return None
-            self.counts["retries"] += 1
-            await self._pause(waited)
-        return None
-
-    async def _attempt(
-        self, client: EndpointClient, body: bytes, trace_id: str, number: int, waited: float
-    ) -> tuple[Reply, Attempt]:
-        recipe = self.recipe
-        headers = {**dict(recipe.headers), "traceparent": traceparent(trace_id, number)}
-        self.counts["in_flight"] += 1
-        started = time.time_ns()
-        try:
-            got = await client.send(HttpRequest(recipe.url, body, headers, recipe.timeout))
-        finally:
-            self.counts["in_flight"] -= 1
-        ended = time.time_ns()
-        reply = read_reply(got, recipe.wire, ended)
-        answered = isinstance(got, HttpReply)
-        return reply, Attempt(
-            number=number,
-            started_ns=started,
-            ended_ns=ended,
-            waited=waited,
-            first_byte_ns=got.first_byte_ns if answered else None,
-            status=got.status if answered else None,
-            error=reply.error,
-            retry_after=reply.retry_after,
-            request_id=request_id_of(got.headers) if answered else None,
-        )
-
-    async def _pause(self, seconds: float) -> None:
-        """Wait, but no longer than the run goes on."""
-        deadline = self.recipe.deadline_ns
-        left = (deadline - time.time_ns()) / 1e9 if deadline is not None else seconds
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self.stopping.wait(), max(0.0, min(seconds, left)))
-
-    def _finish(self, row: _Row, call: Call) -> None:
+    def _finish(self, row: Row, call: Call) -> None:
         reply, usage, counts = call.reply, call.reply.usage, self.counts
         spans = call_spans(call, row.request or "", self.recipe.spans) if call.attempts else []
         tokens = usage.input_tokens or 0, usage.output_tokens or 0
@@ -275,22 +174,9 @@ class _Task:
     def _stop_if_hopeless(self, error: CallError) -> None:
         status = f" (HTTP {error.status})" if error.status else ""
         if stops_run(error.kind) and (not self.counts["ok"] or self.refused_in_a_row >= REFUSALS):
-            self._stop(f"{error.kind.value}{status}: {error.message}")
+            self.stopping.stop(f"{error.kind.value}{status}: {error.message}")
         elif all_alike(self.counts["ok"], self.errors) is not None:
-            self._stop(f"every row so far failed alike, {error.kind.value}{status}: {error.message}")
-
-    def _stop(self, reason: str) -> None:
-        if not self.stopping.is_set():
-            self.stop_reason = reason
-            self.stopping.set()
-            self.full.set()
-            self.room.set()
-
-    def _over(self) -> bool:
-        deadline = self.recipe.deadline_ns
-        if deadline is not None and time.time_ns() >= deadline:
-            self._stop("limits.deadline has passed")
-        return self.stopping.is_set()
+            self.stopping.stop(f"every row so far failed alike, {error.kind.value}{status}: {error.message}")
 
     async def _flush_until_closed(self) -> None:
         """Make answers durable as they come; the last time when all slots are done. Raises `RunError` if it cannot."""
@@ -321,14 +207,14 @@ class _Task:
     async def _look_for_stop(self) -> None:
         """A note that cannot be read now is read the next time: on a Volume a file may be seen half replaced."""
         with suppress(OSError, ValueError, KeyError, TypeError):
-            self._stop(json.loads((await asyncio.to_thread(self.journal.notes, STOP_NOTE))[STOP_NOTE])["reason"])
+            self.stopping.stop(
+                json.loads((await asyncio.to_thread(self.journal.notes, STOP_NOTE))[STOP_NOTE])["reason"]
+            )
 
 
-def _unasked(row: _Row, kind: ErrorKind, message: str) -> Call:
-    now = time.time_ns()
-    reply = Reply(Outcome.ERROR, error=CallError(kind, message))
-    return Call(row.request_hash, reply, (), secrets.token_hex(16), now, now)
-
-
-def _body(request: str, wire: Wire) -> bytes:
-    return json.dumps(build_body(json.loads(request), wire), ensure_ascii=False).encode("utf-8", "replace")
+async def _ask_safely(row: Row, caller: Caller) -> Call | None:
+    """An error of ours with one row is that row's outcome, not the end of thousands of paid ones."""
+    try:
+        return await caller.ask(row)
+    except Exception as error:
+        return unasked(row, ErrorKind.INTERNAL, f"{type(error).__name__}: {error}")

@@ -8,6 +8,7 @@ from pathlib import Path
 from rowcall.sandbox.agents.agents import Agent, make_agents
 from rowcall.sandbox.agents.behaviour import Behaviour
 from rowcall.sandbox.agents.figures import Figures
+from rowcall.sandbox.agents.runs import Runs
 from rowcall.sandbox.lookups import Lookups
 from rowcall.sandbox.oauth import Logins
 from rowcall.sandbox.warehouse.warehouse import Warehouse
@@ -31,6 +32,7 @@ class Hosted:
     agent: Agent
     behaviour: Behaviour = field(default_factory=Behaviour)
     figures: Figures = field(default_factory=Figures)
+    runs: Runs = field(default_factory=Runs)
     requests: deque[Recorded] = field(default_factory=lambda: deque[Recorded](maxlen=MOST_REQUESTS))
     lookups: Lookups = field(default_factory=Lookups)
 

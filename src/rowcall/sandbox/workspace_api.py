@@ -30,14 +30,14 @@ def routes(sandbox: Sandbox) -> list[web.RouteDef]:
 
 
 async def _endpoints(sandbox: Sandbox, _: web.Request) -> web.Response:
-    endpoints = [_as_endpoint(hosted, hosted.lookups.shown()) for hosted in sandbox.hosted.values()]
+    endpoints = [_as_endpoint(one, one.lookups.shown()) for one in sandbox.hosted.values() if one.agent.is_endpoint]
     return web.json_response({"endpoints": endpoints})
 
 
 async def _endpoint(sandbox: Sandbox, request: web.Request) -> web.Response:
     name = request.match_info["name"]
     hosted = _wanted(sandbox, name)
-    if hosted is None:
+    if hosted is None or not hosted.agent.is_endpoint:
         return platform_error(404, f"Endpoint with name '{name}' does not exist.")
     return web.json_response(_as_endpoint(hosted, hosted.lookups.answer()))
 

@@ -47,6 +47,10 @@ NO_AI_QUERY_CASES: list[tuple[Situation, str]] = [
         situation({"endpoint": {"url": "http://localhost:1/v1"}}),
         "ai_query reaches endpoints of its own workspace only",
     ),
+    (
+        situation({"endpoint": {**SERVING, "gateway": "mlflow"}}),
+        "ai_query does not go through the paths of the AI gateway",
+    ),
     (situation(knows_ai_query=False), "SQL warehouse does not know ai_query"),
     (
         situation({"request": {"input": "x", "databricks_options": {"return_trace": True}}}),
@@ -77,18 +81,16 @@ def test_where_ai_query_cannot_be_used(place: int) -> None:
     assert choose(made) == Choice("responses", words)
 
 
-@pytest.mark.parametrize(
-    ("request_", "words"),
-    [
-        ({"inputs": {"text": "{text}"}}, "a custom model's inputs are sent with ai_query"),
-        ({"input": "what is it?", "files": "{photo}"}, "files are sent with ai_query"),
-    ],
-)
-def test_where_responses_cannot_be_used(request_: dict[str, Any], words: str) -> None:
-    made = situation({"request": request_})
+def test_where_responses_cannot_be_used() -> None:
+    made, words = situation({"request": {"input": "what is it?", "files": "{photo}"}}), "files are sent with ai_query"
     assert obstacle(made, "responses") == words
     assert choose(made) == Choice("ai_query", words)
-    assert len(NO_RESPONSES) == 2
+    assert len(NO_RESPONSES) == 1
+
+
+def test_custom_models_are_asked_over_http_where_there_is_no_ai_query() -> None:
+    made = situation({"request": {"inputs": {"text": "{text}"}}}, knows_ai_query=False)
+    assert choose(made) == Choice("responses", "SQL warehouse does not know ai_query")
 
 
 def test_where_both_can_be_used_there_is_no_obstacle() -> None:
@@ -100,6 +102,10 @@ PREFERRED_CASES: list[tuple[Situation, Choice]] = [
     (
         situation({"endpoint": {**SERVING, "price": PRICE}}),
         Choice("responses", "endpoint.price is set, and HTTP replies tell the tokens"),
+    ),
+    (
+        situation({"request": {"inputs": {"text": "{text}"}}}),
+        Choice("ai_query", "a custom model's rows are best asked inside the platform"),
     ),
     (
         situation(task=AGENT, rows=10**6),

@@ -9,9 +9,10 @@ from rowcall.core.ai_query.form import Wanted, forms
 from rowcall.core.ai_query.probing import Probed, Probes
 from rowcall.core.ai_query.reading import reading_of
 from rowcall.core.definition import JobDefinition
+from rowcall.core.endpoint_plan import EndpointFacts
 from rowcall.core.engine_plan import TRIAL_ROWS, AiQueryPlan
 from rowcall.core.listing import count_pending, statements_of, type_of_replies
-from rowcall.core.plan import EndpointFacts, Facts, RunOptions, RunPlan, bind, make_plan
+from rowcall.core.plan import Facts, RunOptions, RunPlan, bind, make_plan
 from rowcall.core.records import Column, RowCounts
 
 OPTIONS = RunOptions("20261123-060000-ab12", "2026-11-23", "1.0")
@@ -39,7 +40,7 @@ def plan(engine: dict[str, Any] | str, task: str, *returns: str | None, pending:
     facts = Facts(
         columns=COLUMNS,
         outputs=None,
-        endpoint=EndpointFacts("https://x.test/y", "https://x.test", task),
+        endpoint=EndpointFacts("https://x.test", task),
         session="SQL warehouse",
         executors=False,
         parallel=True,

@@ -10,15 +10,16 @@ from hypothesis import strategies as st
 
 from rowcall.adapters.packaged import sql_texts
 from rowcall.core.definition import JobDefinition
+from rowcall.core.endpoint_plan import EndpointFacts
 from rowcall.core.errors import DefinitionError, Problem
-from rowcall.core.plan import Bound, EndpointFacts, Facts, RunOptions, RunPlan, bind, make_plan
+from rowcall.core.plan import Bound, Facts, RunOptions, RunPlan, bind, make_plan
 from rowcall.core.records import Column, RowCounts
 
 OPTIONS = RunOptions("20261123-060000-ab12", "2026-11-23", "1.0")
 FACTS = Facts(
     columns=(Column("Id", "bigint"), Column("text", "string"), Column("score", "double"), Column("answer", "string")),
     outputs=None,
-    endpoint=EndpointFacts("https://agent.test/responses", "https://agent.test"),
+    endpoint=EndpointFacts("https://agent.test"),
     session="Spark 4.0",
     executors=True,
     parallel=True,
@@ -237,27 +238,28 @@ class TestEndpoint:
     )
     def test_kinds(self, endpoint: dict[str, Any], kind: str, name: str, model: str | None) -> None:
         made = bound(job(endpoint={**endpoint, "stream": True})).endpoint
-        assert (made.kind, made.name, made.url) == (kind, name, "https://agent.test/responses")
+        path = "/serving-endpoints/responses" if kind == "serving" else "/responses"
+        assert (made.kind, made.name, made.url) == (kind, name, f"https://agent.test{path}")
         assert (made.wire.model, made.wire.stream, made.wire.shape) == (model, True, "responses")
         assert str(made) == f"{kind} {name}"
 
     @pytest.mark.parametrize(
         ("endpoint", "task", "reason"),
         [
-            ({"app": "agent"}, "", "agents answer the Responses API"),
+            ({"app": "agent"}, "", "agents on apps answer the Responses API"),
             ({"serving": "s"}, "agent/v1/responses", "its task is agent/v1/responses"),
             ({"serving": "s", "api": "responses"}, "agent/v1/responses", "as the job says"),
         ],
     )
     def test_the_reason_for_its_api(self, endpoint: dict[str, Any], task: str, reason: str) -> None:
-        facts = EndpointFacts("https://x.test", "https://x.test", task)
+        facts = EndpointFacts("https://x.test", task)
         assert bound(job(endpoint=endpoint), endpoint=facts).endpoint.api_reason == reason
 
     @pytest.mark.parametrize(
         ("task", "operation"), [("", "invoke_agent"), ("agent/v1/responses", "invoke_agent"), ("llm/v1/chat", "chat")]
     )
     def test_the_operation_of_its_spans(self, task: str, operation: str) -> None:
-        facts = EndpointFacts("https://x.test/y", "https://x.test", task)
+        facts = EndpointFacts("https://x.test", task)
         spans = plan(job(endpoint={"serving": "s"}, traces={"content": "none"}), endpoint=facts).spans
         assert (spans.operation, spans.address, spans.content, spans.endpoint) == (
             operation,

@@ -12,7 +12,8 @@ from sqlglot import exp
 from rowcall.adapters.packaged import sql_texts
 from rowcall.core import report
 from rowcall.core.definition import JobDefinition
-from rowcall.core.plan import EndpointFacts, Facts, RunOptions, RunPlan, bind, make_plan
+from rowcall.core.endpoint_plan import EndpointFacts
+from rowcall.core.plan import Facts, RunOptions, RunPlan, bind, make_plan
 from rowcall.core.records import Column, RowCounts
 from rowcall.core.report import RunRow, Tally
 
@@ -31,7 +32,7 @@ def plan(**more: Any) -> RunPlan:
     }
     definition = JobDefinition.model_validate(job)
     columns = (Column("id", "bigint"), Column("text", "string"))
-    endpoint = EndpointFacts("https://agent.test/responses", "https://agent.test")
+    endpoint = EndpointFacts("https://agent.test")
     facts = Facts(columns, None, endpoint, "Spark", executors=True, parallel=True)
     options = RunOptions("20261123-060000-ab12", "2026-11-23", "1.0")
     counts = RowCounts(source=10, duplicates=1, answered=2, pending=7, input_chars=70)

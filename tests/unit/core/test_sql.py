@@ -19,7 +19,8 @@ from sqlglot import exp
 from rowcall.adapters.packaged import sql_texts
 from rowcall.core import sql
 from rowcall.core.definition import JobDefinition, Prompts
-from rowcall.core.plan import EndpointFacts, Facts, RunOptions, bind
+from rowcall.core.endpoint_plan import EndpointFacts
+from rowcall.core.plan import Facts, RunOptions, bind
 from rowcall.core.records import Column
 
 UPDATE = os.environ.get("ROWCALL_UPDATE_GOLDEN") == "1"
@@ -140,7 +141,7 @@ def bound_statements(case: Case) -> dict[str, str]:
     facts = Facts(
         columns=case.columns,
         outputs=case.outputs,
-        endpoint=EndpointFacts("https://triage.test/responses", "https://triage.test"),
+        endpoint=EndpointFacts("https://triage.test"),
         session="Spark 4.0",
         executors=True,
         parallel=True,

@@ -16,10 +16,11 @@ from rowcall.core.ai_query.form import Wanted, forms
 from rowcall.core.ai_query.probing import Probed, Probes
 from rowcall.core.answer import parse_answer_schema
 from rowcall.core.definition import JobDefinition
+from rowcall.core.endpoint_plan import EndpointFacts
 from rowcall.core.engine_plan import TRIAL_ROWS, AiQueryPlan
 from rowcall.core.errors import RunError, SqlError
 from rowcall.core.limits import ALIKE_ROWS
-from rowcall.core.plan import EndpointFacts, Facts, RunOptions, RunPlan, bind, make_plan
+from rowcall.core.plan import Facts, RunOptions, RunPlan, bind, make_plan
 from rowcall.core.ports import Row
 from rowcall.core.records import Column, Progress, RowCounts
 from rowcall.core.retry import RetryPolicy
@@ -176,7 +177,7 @@ def planned(rows: int, *returns: str | None, attempts: int = 3, task: str = "llm
     facts = Facts(
         columns=COLUMNS,
         outputs=None,
-        endpoint=EndpointFacts("https://x.test/y", "https://x.test", task),
+        endpoint=EndpointFacts("https://x.test", task),
         session="SQL warehouse",
         executors=False,
         parallel=True,

@@ -19,7 +19,8 @@ from rowcall.core.limits import ALIKE_ROWS, Budget
 from rowcall.core.records import ErrorKind, HttpFailure, HttpReply, HttpRequest
 from rowcall.core.retry import RetryPolicy
 from rowcall.core.spans import SpanContext
-from rowcall.engines.worker import MANIFEST_NOTE, REFUSALS, STOP_NOTE, Recipe, run_task
+from rowcall.engines.caller import Recipe
+from rowcall.engines.worker import MANIFEST_NOTE, REFUSALS, STOP_NOTE, run_task
 from rowcall.testing import FakeEndpoint, MemoryJournal, error_reply, responses_reply
 
 
@@ -29,10 +30,14 @@ def recipe(endpoint: FakeEndpoint, journal: MemoryJournal, **changes: Any) -> Re
         connect=endpoint.connect,
         open_journal=journal.open,
         url="http://agent.test/responses",
+        runs_url="http://agent.test/responses",
         headers=(),
         wire=Wire(shape="responses", model="agent"),
         share=4,
         timeout=5.0,
+        run_timeout=60.0,
+        corrections=0,
+        most_bytes=None,
         retry=RetryPolicy(attempts=3, base=0.001),
         deadline_ns=None,
         flush_rows=200,
@@ -142,7 +147,7 @@ def test_a_passing_failure_is_tried_again_and_its_attempts_are_told():
 
 def test_a_row_is_given_up_after_its_attempts():
     endpoint, journal = FakeEndpoint(lambda _: error_reply(503)), MemoryJournal()
-    ask(recipe(endpoint, journal), rows(["a"]))
+    ask(recipe(endpoint, journal, retry=RetryPolicy(attempts=3, base=0.001, warm_up=0.0)), rows(["a"]))
     (row,) = journal.rows()
     assert (row["outcome"], row["error"]["kind"], row["error"]["status"], row["attempts"]) == (
         "error",

@@ -18,7 +18,7 @@ from rowcall.core.answer import AnswerSchema
 from rowcall.core.definition import Request
 from rowcall.core.endpoints.chat import chat_parameters
 from rowcall.core.loose import json_text, mapping
-from rowcall.core.prompt import PromptError, neutral_request, value_type
+from rowcall.core.prompt import PromptError, neutral_request, struct_fields, value_type
 from rowcall.core.records import Column
 from rowcall.core.template import constant, varies
 
@@ -114,6 +114,8 @@ def _form(name: FormName, wanted: Wanted, task: str) -> Form:
 
 def _prompt(wanted: Wanted, task: str) -> Form:
     request = wanted.request
+    if any(isinstance(turn, str) for turn in request.messages or ()):
+        raise FormError("request.messages", "as one prompt only instructions and one user message can be asked")
     messages = cast("list[dict[str, str]]", neutral_request(request)["messages"])
     turns = [message for message in messages if message["role"] in _TURNS]
     if [turn["role"] for turn in turns] != ["user"] or messages[-1]["role"] != "user":
@@ -141,7 +143,13 @@ def _parameters(request: Request) -> Iterator[tuple[str, str]]:
 
 def _given(request: Request, own: frozenset[str]) -> dict[str, object]:
     """The job's parameters as chats call them, without those that are not the job's to set."""
-    return {name: value for name, value in chat_parameters(request.parameters).items() if name not in own}
+    return {name: value for name, value in chat_parameters(_parameters_of(request)).items() if name not in own}
+
+
+def _parameters_of(request: Request) -> Mapping[str, object]:
+    if isinstance(request.parameters, str):
+        raise FormError("request.parameters", "ai_query takes parameters by name, not a column of them")
+    return request.parameters
 
 
 def _response_format(wanted: Wanted) -> Iterator[tuple[str, str]]:
@@ -156,7 +164,8 @@ def _response_format(wanted: Wanted) -> Iterator[tuple[str, str]]:
 
 
 def _responses(wanted: Wanted, _: str) -> Form:
-    parameters = {name: value for name, value in wanted.request.parameters.items() if name not in _RESPONSES_OWN}
+    given = _parameters_of(wanted.request)
+    parameters = {name: value for name, value in given.items() if name not in _RESPONSES_OWN}
     fixed: dict[str, object] = {}
     if wanted.answer is not None:
         text = parameters.pop("text", None)
@@ -187,6 +196,7 @@ def _body(
 ) -> Form:
     """The STRUCT that is the body of a request: constant fields as literals, those of a row from the parsed request."""
     request, columns = wanted.request, wanted.columns
+    _check_columns(wanted)
     fields = [(messages, "r.messages")]
     parsed = [f"messages: {MESSAGES}"]
     varying = {key: value for key, value in parameters.items() if varies(value)}
@@ -201,6 +211,21 @@ def _body(
         fields.append(("custom_inputs", "r.custom_inputs"))
     fields += [(key, sql_value(value)) for key, value in fixed.items()]
     return Form(name, f"STRUCT<{', '.join(parsed)}>", _struct(fields), (("returnType", literal_text(returns)),))
+
+
+def _check_columns(wanted: Wanted) -> None:
+    """Whole columns of messages or inputs have SQL's own types here: JSON text would be sent as a text."""
+    for turn in wanted.request.messages or ():
+        if isinstance(turn, str):
+            type_ = _text_type(turn, wanted.columns, "request.messages")
+            fields = struct_fields(type_.removeprefix("array<").removesuffix(">")) or {}
+            if {name: fields.get(name) for name in ("role", "content")} != {"role": "string", "content": "string"}:
+                said = f"{turn} is {type_}; ai_query takes array<struct<role: string, content: string>>"
+                raise FormError("request.messages", said)
+    if isinstance(wanted.request.custom_inputs, str):
+        type_ = _text_type(wanted.request.custom_inputs, wanted.columns, "request.custom_inputs")
+        if not type_.startswith(("struct", "map")):
+            raise FormError("request.custom_inputs", f"the column is {type_}; ai_query takes a struct or a map")
 
 
 def _columns(wanted: Wanted, _: str) -> Form:

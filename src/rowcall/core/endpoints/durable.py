@@ -46,6 +46,9 @@ def _read(run: Mapping[str, object], body: bytes) -> Reply:
     match run.get("status"):
         case "queued" | "active" | "running" | "in_progress" if run_id:
             return Reply(Outcome.EMPTY, running=run_id)
+        case "completed" if run_id and "output" not in run:
+            # Told to who begins a run that is done already: only a look at it brings the output.
+            return Reply(Outcome.EMPTY, running=run_id)
         case "completed":
             return _answer(run.get("output"))
         case "failed":

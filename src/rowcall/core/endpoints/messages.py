@@ -22,9 +22,9 @@ def read_request(request: Mapping[str, object]) -> dict[str, object]:
 
     Raises `RequestError`.
     """
-    found: dict[str, object] = {key: value for key in _OBJECTS if (value := _object(request.get(key), key))}
-    if parameters := _without_nulls(mapping(found.get("parameters"))):
-        found["parameters"] = parameters
+    objects = {key: _object(request.get(key), key) for key in _OBJECTS}
+    objects["parameters"] = _without_nulls(objects["parameters"])
+    found: dict[str, object] = {key: value for key, value in objects.items() if value}
     if "inputs" in request and "messages" not in request:
         if "inputs" not in found:
             raise RequestError("inputs: expected a JSON object with at least one name, got none")

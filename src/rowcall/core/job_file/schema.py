@@ -19,17 +19,21 @@ _FILLED_LATER: Schema = {"type": "string", "pattern": r"\$\{"}
 # Short forms that validators accept before the schema's own type is looked at.
 _SHORT_FORMS: dict[tuple[str, str], Schema] = {
     ("Prompts", "key"): {"type": "string"},
+    ("Request", "messages"): {"type": "string", "pattern": r"^\{.+\}$"},
     ("Limits", "max_cost"): {"type": "string", "pattern": r"^[0-9.]+ ?[A-Z]{3}$", "examples": ["20 USD"]},
     ("", "engine"): {"type": "string", "enum": ["auto", "responses", "ai_query"]},
 }
 # What a pattern asks for, in words; editors show it too.
 _PATTERN_WORDS = {
-    r"^\{.+\}$": "a column in braces, such as {photo}",
+    r"^\{.+\}$": "a column in braces, such as {photo} or {history}",
     r"^[A-Za-z][A-Za-z0-9_-]{0,62}$": "a name: a letter, then letters, digits, _ or -, at most 63 in all",
     r"^[A-Za-z][A-Za-z0-9_.-]{0,62}$": "a name: a letter, then letters, digits, _ . or -, at most 63 in all",
     r"^[A-Z]{3}$": "a currency such as USD",
     r"^https?://[^\s]+$": "a URL that starts with http:// or https://",
-    r"^env:[A-Za-z_][A-Za-z0-9_]*$": "env: and the name of an environment variable, never the key itself",
+    r"^(env:[A-Za-z_][A-Za-z0-9_]*|\{\{secrets/[A-Za-z0-9_.@-]+/[A-Za-z0-9_.@-]+\}\})$": (
+        "env: and the name of an environment variable, or {{secrets/scope/key}}, never the key itself"
+    ),
+    r"^[A-Za-z][A-Za-z0-9_.-]{0,254}$": "a name: a letter, then letters, digits, _ . or -, at most 255 in all",
     r"^[0-9.hms ]+$": "a duration such as 90s, 10m or 2h",
     r"^[0-9.]+ ?%$": "a share such as 5%",
     r"^[0-9.]+ ?[A-Z]{3}$": "an amount and a currency, such as 20 USD",

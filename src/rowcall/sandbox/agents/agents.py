@@ -1,6 +1,6 @@
 """The agents and models: a name, a task, and a function from question to answer.
 
-Each is a serving endpoint; those whose task is an agent's are apps too.
+Each but the durable ones is a serving endpoint; some agents are apps too, the durable ones apps only.
 """
 
 import asyncio
@@ -10,7 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from rowcall.sandbox.agents import structured, text_insight
-from rowcall.sandbox.agents.shapes import CHAT_AGENT, CHAT_MODEL, CUSTOM_MODEL, RESPONSES_AGENT
+from rowcall.sandbox.agents.shapes import (
+    CHAT_AGENT,
+    CHAT_MODEL,
+    CHAT_MODEL_AGENT,
+    CUSTOM_MODEL,
+    DURABLE,
+    RESPONSES_AGENT,
+)
 from rowcall.sandbox.agents.text_insight import Insight
 from rowcall.sandbox.agents.upstream import forward_to
 from rowcall.sandbox.agents.wire import Answer, PassedOn, Question
@@ -31,7 +38,11 @@ class Agent:
 
     @property
     def is_app(self) -> bool:
-        return self.task in (RESPONSES_AGENT, CHAT_AGENT)
+        return self.task in (RESPONSES_AGENT, CHAT_AGENT, DURABLE)
+
+    @property
+    def is_endpoint(self) -> bool:
+        return self.task != DURABLE
 
 
 def make_agents(upstream: str | None) -> Mapping[str, Agent]:
@@ -45,6 +56,7 @@ def make_agents(upstream: str | None) -> Mapping[str, Agent]:
         ),
         Agent("echo", "Says the last user message again", _echo),
         Agent("echo-chat-agent", "Says the last user message again, as a ChatAgent", _echo, task=CHAT_AGENT),
+        Agent("echo-chat-model", "Says the last user message again, as a ChatModel", _echo, task=CHAT_MODEL_AGENT),
         Agent("echo-model", "Says the last user message again, and which images it has", _echo_model, task=CHAT_MODEL),
         Agent(
             "text-insight-model",
@@ -52,6 +64,14 @@ def make_agents(upstream: str | None) -> Mapping[str, Agent]:
             _insight,
             _warm_up_insight,
             CHAT_MODEL,
+        ),
+        Agent("echo-durable", "Says the last user message again, on the durable agent server", _echo, task=DURABLE),
+        Agent(
+            "text-insight-durable",
+            "Sentiment, readability, keywords and summary of a text, on the durable agent server",
+            _insight,
+            _warm_up_insight,
+            DURABLE,
         ),
         Agent("text-scores", "Sentiment, score and words of texts", _scores, _warm_up_insight, CUSTOM_MODEL),
     ]

@@ -1,9 +1,9 @@
-"""Chats: chat completions as foundation models speak them, and MLflow's ChatAgent, which has no choices (FACTS 2.2)."""
+"""Chats: chat completions as foundation models and MLflow's ChatModel speak them, and MLflow's ChatAgent, which has no choices
+(FACTS 2.2)."""
 
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from typing import cast
 
 from rowcall.core.loose import mapping, sequence
 from rowcall.sandbox.agents.wire import (
@@ -37,11 +37,21 @@ def read_chat(body: object) -> Question:
 
 
 def read_chat_agent(body: object) -> Question:
-    """Read the parsed body of a ChatAgent, whose messages are plain texts; raises `RequestError`."""
-    whole = _read_messages(body, _AGENT_KIND)
+    """Read the parsed body of a ChatAgent; raises `RequestError`."""
+    return _read_texts(body, _AGENT_KIND)
+
+
+def read_chat_model(body: object) -> Question:
+    """Read the parsed body of a ChatModel; raises `RequestError`."""
+    return _read_texts(body, _MODEL_KIND)
+
+
+def _read_texts(body: object, kind: str) -> Question:
+    """Agents' messages are plain texts."""
+    whole = _read_messages(body, kind)
     for index, message in enumerate(map(mapping, sequence(whole["messages"]))):
         if not isinstance(message.get("content"), str) and not _calls_tools(message):
-            raise _invalid(_AGENT_KIND, f"messages.{index}.content", "Input should be a valid string")
+            raise _invalid(kind, f"messages.{index}.content", "Input should be a valid string")
     return _question(whole)
 
 
@@ -125,17 +135,46 @@ def make_completion(model: str, question: Question, answer: Answer) -> Json:
     }
 
 
+def make_chat_model_reply(model: str, question: Question, answer: Answer) -> Json:
+    """What a ChatModel returns: a chat completion, and what else the agent says."""
+    return {**make_completion(model, question, answer), "custom_outputs": dict(answer.custom_outputs)}
+
+
 def completion_chunks(reply: Json) -> Iterator[Json]:
-    """The chunks that build up a chat completion; the last has no text, but the finish reason and the usage."""
+    """The chunks that build up a chat completion; the last has no text, but all that the reply says beside its message."""
+    choices = sequence(reply.get("choices"))
+    if not choices:
+        yield reply
+        return
     head: Json = {**{key: reply[key] for key in ("id", "created", "model")}, "object": "chat.completion.chunk"}
-    choice = cast("list[Json]", reply["choices"])[0]
-    role: Json = {"role": "assistant"}
-    for piece in pieces(cast("str", cast("Json", choice["message"])["content"])):
-        delta = {**role, "content": piece}
-        yield {**head, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
+    choice = mapping(choices[0])
+    message = mapping(choice.get("message"))
+    role: Json = {"role": message.get("role")}
+    for piece in _pieces(message):
+        yield {**head, "choices": [{"index": 0, "delta": {**role, **piece}, "finish_reason": None}]}
         role = {}
-    last = {"index": 0, "delta": {**role, "content": ""}, "finish_reason": choice["finish_reason"]}
-    yield {**head, "choices": [last], "usage": reply["usage"]}
+    last = {"index": 0, "delta": {**role, "content": ""}, "finish_reason": choice.get("finish_reason")}
+    beside = {key: value for key, value in reply.items() if key not in ("choices", "object")}
+    yield {**head, "choices": [last], **beside}
+
+
+def _pieces(message: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
+    """A message as deltas: texts piece by piece, a list part by part, all else whole."""
+    for key, value in message.items():
+        if isinstance(value, str) and key in ("content", "refusal"):
+            yield from ({key: piece} for piece in pieces(value))
+        elif key == "content" and isinstance(value, list):
+            yield from ({key: [piece]} for part in sequence(value) for piece in _part_pieces(part))
+        elif key != "role" and value is not None:
+            yield {key: value}
+
+
+def _part_pieces(part: object) -> Iterator[object]:
+    text = mapping(part).get("text")
+    if isinstance(text, str):
+        yield from ({**mapping(part), "text": piece} for piece in pieces(text))
+    else:
+        yield part
 
 
 def make_agent_reply(_: str, question: Question, answer: Answer) -> Json:
@@ -150,12 +189,14 @@ def make_agent_reply(_: str, question: Question, answer: Answer) -> Json:
 
 
 def agent_chunks(reply: Json) -> Iterator[Json]:
-    """The deltas of a ChatAgent's message; the last has no text, but all that the reply says beside its messages."""
-    message = cast("list[Json]", reply["messages"])[0]
-    for piece in pieces(cast("str", message["content"])):
-        yield {"delta": {**message, "content": piece}}
-    beside = {key: value for key, value in reply.items() if key != "messages"}
-    yield {"delta": {**message, "content": ""}, **beside}
+    """The deltas of a ChatAgent's messages; the last has no text, but all that the reply says beside its messages."""
+    beside: Json = {key: value for key, value in reply.items() if key != "messages"}
+    for message in map(mapping, sequence(reply.get("messages"))):
+        content = message.get("content")
+        for piece in pieces(content) if isinstance(content, str) else (content,):
+            yield {"delta": {**message, "content": piece}}
+        beside["delta"] = {**message, "content": ""}
+    yield beside
 
 
 def _said(question: Question, answer: Answer) -> tuple[str, str, Json]:

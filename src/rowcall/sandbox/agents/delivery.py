@@ -1,46 +1,67 @@
-"""Getting a reply onto the connection: whole, as a stream, half of it, or not at all.
+"""Getting a reply onto the connection: whole, as a stream, in small packets, half of it, or not at all.
 
 Replies are written here and not left to aiohttp, so that a call is over when its last byte is handed to the
 connection.
 """
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 
 from aiohttp import web
 
+from rowcall.sandbox.agents.behaviour import Behaviour
+
+JSON = {"Content-Type": "application/json"}
+EVENTS = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"}
+
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A reply to be sent. One frame is the body of a plain reply; `streamed` frames go out one by one."""
+    """A reply to be sent: a `body`, or the `frames` of a stream, which go out one by one as they come."""
 
     status: int
     headers: Mapping[str, str]
-    frames: Sequence[bytes]
-    streamed: bool = False
+    body: bytes = b""
+    frames: AsyncIterable[bytes] | None = None
 
 
-async def send(request: web.Request, outgoing: Outgoing) -> web.StreamResponse:
-    """Send it all. Raises ConnectionResetError where the client is gone."""
-    if not outgoing.streamed:
-        response = web.Response(status=outgoing.status, headers=outgoing.headers, body=outgoing.frames[0])
+async def each(frames: Iterable[bytes]) -> AsyncIterator[bytes]:
+    """Frames that are all there already."""
+    for frame in frames:
+        yield frame
+
+
+async def send(request: web.Request, outgoing: Outgoing, behaviour: Behaviour) -> web.StreamResponse:
+    """Send it all, in the packets and with the pauses of the behaviour. Raises ConnectionResetError where the client is gone."""
+    if outgoing.frames is None and behaviour.packet_bytes is None:
+        response = web.Response(status=outgoing.status, headers=outgoing.headers, body=outgoing.body)
         await response.prepare(request)
         await response.write_eof()
         return response
     stream = web.StreamResponse(status=outgoing.status, headers=outgoing.headers)
     await stream.prepare(request)
-    for frame in outgoing.frames:
-        await stream.write(frame)
+    async for data in outgoing.frames or each([outgoing.body]):
+        if outgoing.frames is not None:
+            await asyncio.sleep(behaviour.frame_delay)
+        for packet in _packets(data, behaviour.packet_bytes):
+            await stream.write(packet)
     await stream.write_eof()
     return stream
+
+
+def _packets(data: bytes, size: int | None) -> list[bytes]:
+    return [data] if size is None else [data[start : start + size] for start in range(0, len(data), size)]
 
 
 async def send_half(request: web.Request, outgoing: Outgoing) -> web.StreamResponse:
     """Send the head and half of the body, then close the connection."""
     response = web.StreamResponse(status=outgoing.status, headers=outgoing.headers)
-    whole = b"".join(outgoing.frames)
-    if not outgoing.streamed:
+    whole = outgoing.body
+    if outgoing.frames is None:
         response.content_length = len(whole)
+    else:
+        whole = b"".join([frame async for frame in outgoing.frames])
     await response.prepare(request)
     await response.write(whole[: len(whole) // 2])
     return hang_up(request, response)

@@ -3,34 +3,39 @@
 import json
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aiohttp import web
 
 from rowcall.core.loose import mapping
 from rowcall.sandbox.agents.behaviour import Fault
-from rowcall.sandbox.agents.delivery import Outgoing
+from rowcall.sandbox.agents.delivery import EVENTS, JSON, Outgoing, each
 from rowcall.sandbox.agents.mlflow_trace import Trace
 from rowcall.sandbox.agents.shapes import Api, Shape
+from rowcall.sandbox.agents.unusual_replies import DONE, FAILURE, change_reply, change_stream
 from rowcall.sandbox.agents.wire import Answer, Json, PassedOn, Question
 from rowcall.sandbox.error_replies import app_body, platform_body
 
-_JSON = {"Content-Type": "application/json"}
-_EVENTS = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"}
-_PATHS: Mapping[Api, str] = {"invocations": "invocations", "responses": "responses", "chat": "chat/completions"}
+PATHS: Mapping[Api, str] = {"invocations": "invocations", "responses": "responses", "chat": "chat/completions"}
 _TRACE_USAGE = {"prompt_tokens": "input_tokens", "completion_tokens": "output_tokens"}
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question put to an agent in some shape: the request's headers, and when the agent began (Unix, ns)."""
+    """A question put to an agent in some shape: the request's headers, when the agent began (Unix, ns), and the name of the
+    unusual reply it is to give."""
 
     agent: str
     shape: Shape
     headers: Mapping[str, str]
     question: Question
     started_ns: int
+    unusual: str | None = None
+
+    @property
+    def trace_id_wanted(self) -> bool:
+        return self.headers.get("x-mlflow-return-trace-id", "").lower() == "true" and self.shape.kind == "responses"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,53 +48,66 @@ class Dialect:
         """Said by the proxy in front of an app, or by the platform."""
         if self.oauth_only:
             return web.Response(status=401, text=reason)
-        return web.Response(status=401, body=platform_body(401, reason), headers=_JSON)
+        return web.Response(status=401, body=platform_body(401, reason), headers=JSON)
 
     def refuse_name(self, name: str) -> web.Response:
         if self.oauth_only:
             return web.Response(status=404, text=f"App {name} not found")
         message = f"The given endpoint does not exist, please retry after checking the specified model: {name}"
-        return web.Response(status=404, body=platform_body(404, message), headers=_JSON)
+        return web.Response(status=404, body=platform_body(404, message), headers=JSON)
 
     def refuse_api(self, name: str, task: str, api: Api) -> Outgoing:
         """An agent server has no such route; the platform knows the endpoint, but not in this way."""
         if self.oauth_only:
             return self.error(404, "Not Found")
         what = f"task {task}" if task else "a custom model"
-        return self.error(400, f"The endpoint {name} ({what}) does not support the API {_PATHS[api]}")
+        return self.error(400, f"The endpoint {name} ({what}) does not support the API {PATHS[api]}")
 
     def error(self, status: int, message: str) -> Outgoing:
-        return Outgoing(status, _JSON, [app_body(message) if self.oauth_only else platform_body(status, message)])
+        return Outgoing(status, JSON, app_body(message) if self.oauth_only else platform_body(status, message))
 
     def fault(self, fault: Fault, status: int) -> Outgoing:
         """The reply a fault asks for; without a body of its own, this server's own refusal."""
         plain = self.error(status, "injected by the sandbox")
-        body = plain.frames[0]
+        body = plain.body
         if fault.raw is not None:
             body = fault.raw.encode()
         elif fault.body is not None:
             body = json.dumps(fault.body).encode()
-        return Outgoing(status, {**plain.headers, **fault.headers}, [body])
+        return Outgoing(status, {**plain.headers, **fault.headers}, body)
 
     def answer(self, asked: Asked, answer: Answer | PassedOn) -> Outgoing:
         """The reply to a question, as JSON or as a stream."""
         if isinstance(answer, PassedOn):
-            return Outgoing(answer.status, answer.headers, [answer.body])
-        reply = asked.shape.reply(asked.agent, asked.question, answer)
+            return Outgoing(answer.status, answer.headers, answer.body)
+        shape = asked.shape
+        reply = change_reply(shape.kind, asked.unusual, shape.reply(asked.agent, asked.question, answer))
         trace_id = self._add_trace(reply, asked, answer)
-        events = asked.shape.events if asked.question.stream else None
-        if events is None:
-            return Outgoing(200, _JSON, [json.dumps(reply).encode()])
-        named = asked.shape.responses and not self.oauth_only
-        return Outgoing(200, _EVENTS, list(_frames(events(reply), named, trace_id)), streamed=True)
+        if shape.events is None or not asked.question.stream:
+            return Outgoing(200, JSON, json.dumps(reply).encode())
+        named = shape.kind == "responses" and not self.oauth_only
+        whole: list[Json | str] = [*shape.events(reply)]
+        if trace_id is not None:
+            whole.append({"trace_id": trace_id})
+        if not named:
+            whole.append(DONE)
+        frames = change_stream(asked.unusual, whole, self._stream_error(shape))
+        return Outgoing(200, EVENTS, frames=each([as_frame(frame, named=named) for frame in frames]))
+
+    def _stream_error(self, shape: Shape) -> Json:
+        """How a failure is said inside a stream: by an agent server, of an agent on Model Serving, of a model."""
+        if self.oauth_only:
+            return {"error": FAILURE}
+        if shape.databricks_options:
+            return {"databricks_output": {"error": {"error_code": "INTERNAL_ERROR", "message": FAILURE}}}
+        return {"error": {"message": FAILURE, "type": "server_error", "code": 500}}
 
     def _add_trace(self, reply: Json, asked: Asked, answer: Answer) -> str | None:
         """Apps give the trace's id, asked by header; serving endpoints the trace, asked in the body."""
         if self.oauth_only:
-            wanted = asked.headers.get("x-mlflow-return-trace-id", "").lower() == "true"
-            if not wanted or not asked.shape.responses:
+            if not asked.trace_id_wanted:
                 return None
-            trace_id = f"tr-{secrets.token_hex(16)}"
+            trace_id = new_trace_id()
             if not asked.question.stream:
                 reply["metadata"] = {"trace_id": trace_id}
             return trace_id
@@ -102,20 +120,21 @@ class Dialect:
 
 
 def _trace(reply: Json, asked: Asked, answer: Answer) -> Trace:
-    said = {asked.shape.output: reply[asked.shape.output]}
+    said = {asked.shape.output: reply.get(asked.shape.output)}
     usage = _trace_usage(mapping(reply.get("usage")))
     return Trace(asked.agent, asked.question.asked, said, usage, answer.steps, asked.started_ns, time.time_ns())
 
 
-def _frames(events: Iterator[Json], named: bool, trace_id: str | None) -> Iterator[bytes]:
-    """Named events; or bare `data:` lines, the trace id in a frame of its own, and `[DONE]`."""
-    for event in events:
-        name = f"event: {event['type']}\n" if named else ""
-        yield f"{name}data: {json.dumps(event)}\n\n".encode()
-    if trace_id is not None:
-        yield f"data: {json.dumps({'trace_id': trace_id})}\n\n".encode()
-    if not named:
-        yield b"data: [DONE]\n\n"
+def new_trace_id() -> str:
+    return f"tr-{secrets.token_hex(16)}"
+
+
+def as_frame(data: Json | str, *, named: bool = False) -> bytes:
+    """One frame of a stream: a bare `data:` line, or an event with a name before it."""
+    if isinstance(data, str):
+        return f"data: {data}\n\n".encode()
+    name = f"event: {data['type']}\n" if named and "type" in data else ""
+    return f"{name}data: {json.dumps(data)}\n\n".encode()
 
 
 def _trace_usage(counts: Mapping[str, object]) -> dict[str, int]:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from typing import cast
 
 from rowcall.core.loose import mapping, sequence
 from rowcall.sandbox.agents.wire import (
@@ -86,26 +85,37 @@ def _usage(asked: int, said: int) -> Json:
 
 
 def stream_events(reply: Json) -> Iterator[Json]:
-    """The events that build up a reply; `output_item.done` carries the whole text, and the trace if any."""
-    message = cast("list[Json]", reply["output"])[0]
-    text = cast("list[dict[str, str]]", message["content"])[0]["text"]
+    """The events that build up a reply; an `output_item.done` carries the whole item, the last one the trace if any."""
+    items = sequence(reply.get("output"))
     yield {
         "type": "response.created",
         "response": {**reply, "status": "in_progress", "output": [], "usage": None},
     }
-    for delta in pieces(text):
-        yield {
-            "type": "response.output_text.delta",
-            "item_id": message["id"],
-            "output_index": 0,
-            "content_index": 0,
-            "delta": delta,
-        }
-    done: Json = {"type": "response.output_item.done", "output_index": 0, "item": message}
-    if "databricks_output" in reply:
-        done["databricks_output"] = reply["databricks_output"]
-    yield done
-    yield {
-        "type": "response.completed" if reply["status"] == "completed" else "response.incomplete",
-        "response": reply,
-    }
+    for index, item in enumerate(items):
+        yield from _deltas(index, mapping(item))
+        done: Json = {"type": "response.output_item.done", "output_index": index, "item": item}
+        if index == len(items) - 1 and "databricks_output" in reply:
+            done["databricks_output"] = reply["databricks_output"]
+        yield done
+    ending = reply["status"] if reply["status"] in ("incomplete", "failed") else "completed"
+    yield {"type": f"response.{ending}", "response": reply}
+
+
+def _deltas(index: int, item: Mapping[str, object]) -> Iterator[Json]:
+    """What a message says, piece by piece."""
+    for place, part in enumerate(map(mapping, sequence(item.get("content")))):
+        for kind, text in (("output_text", part.get("text")), ("refusal", part.get("refusal"))):
+            for delta in pieces(text) if isinstance(text, str) else ():
+                yield {
+                    "type": f"response.{kind}.delta",
+                    "item_id": item.get("id"),
+                    "output_index": index,
+                    "content_index": place,
+                    "delta": delta,
+                }
+
+
+def output_text(reply: object) -> str:
+    """What the messages of a parsed reply say."""
+    items = map(mapping, sequence(mapping(reply).get("output")))
+    return "".join(content_text(item.get("content")) for item in items if item.get("type") == "message")

@@ -4,6 +4,8 @@ The shapes themselves are `responses_wire`, `chat_wire` and `model_wire`; `shape
 """
 
 import binascii
+import json
+import math
 import re
 import secrets
 from base64 import b64decode
@@ -65,6 +67,17 @@ class PassedOn:
     status: int
     body: bytes
     headers: Mapping[str, str]
+
+
+def parse_body(raw: bytes) -> object:
+    """The JSON value; raises ValueError. NaN and infinities are none: no reply could repeat them."""
+    return json.loads(raw, parse_constant=_finite, parse_float=_finite)
+
+
+def _finite(digits: str) -> float:
+    if not math.isfinite(number := float(digits)):
+        raise ValueError(f"{digits} is not a finite number")
+    return number
 
 
 def read_object(body: object, kind: str, wanted: str) -> Mapping[str, object]:

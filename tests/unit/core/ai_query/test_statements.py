@@ -21,7 +21,8 @@ from rowcall.core.ai_query.reading import reading_of
 from rowcall.core.ai_query.statements import probe
 from rowcall.core.answer import parse_answer_schema
 from rowcall.core.definition import JobDefinition
-from rowcall.core.plan import Bound, EndpointFacts, Facts, RunOptions, bind
+from rowcall.core.endpoint_plan import EndpointFacts
+from rowcall.core.plan import Bound, Facts, RunOptions, bind
 from rowcall.core.records import Column
 
 UPDATE = os.environ.get("ROWCALL_UPDATE_GOLDEN") == "1"
@@ -169,7 +170,7 @@ def bound(case: Case) -> Bound:
     facts = Facts(
         columns=COLUMNS,
         outputs=None,
-        endpoint=EndpointFacts("https://x.test/y", "https://x.test", case.task),
+        endpoint=EndpointFacts("https://x.test", case.task),
         session="SQL warehouse",
         executors=False,
         parallel=True,

@@ -1,0 +1,307 @@
+"""Asking one row to the end: attempts and the waits between them, runs in the background, corrections of invalid answers.
+
+An attempt is one request and, where it began a run in the background, asking after that run until it is done. On the durable agent
+server a run has an id that the question decides: an attempt there finds the run that an earlier one began, whoever began it.
+"""
+
+import asyncio
+import json
+import random
+import secrets
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from rowcall.core.endpoints import RequestError, Wire, build_body, corrected, first_token_at
+from rowcall.core.invocation_id import invocation_id
+from rowcall.core.limits import Budget
+from rowcall.core.outcome import read_reply, request_id_of, retryable
+from rowcall.core.ports import Connect, EndpointClient, OpenJournal
+from rowcall.core.records import (
+    Attempt,
+    Call,
+    CallError,
+    ErrorKind,
+    HttpFailure,
+    HttpReply,
+    HttpRequest,
+    Outcome,
+    Reply,
+    Usage,
+)
+from rowcall.core.retry import Again, RetryPolicy, decide
+from rowcall.core.spans import SpanContext, traceparent
+from rowcall.engines.stopping import Stopping
+
+LONGEST_WAIT = 900.0
+"""Seconds a row waits for a quota; where more is asked for, the run stops and another may go on later."""
+FIRST_LOOK, MOST_BETWEEN_LOOKS = 0.5, 10.0
+"""Seconds between looks at a run in the background; each wait is half as long again as the one before."""
+MOST_FAILED_RUNS = 100
+"""How many failed runs of one question are passed over before it is given up."""
+_CORRECTABLE = ("responses", "chat", "durable")
+_USED_BEFORE = 409
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything a task needs, picklable and without secrets. Times are in seconds, `deadline_ns` is Unix time."""
+
+    connect: Connect
+    open_journal: OpenJournal
+    url: str
+    runs_url: str
+    headers: tuple[tuple[str, str], ...]
+    wire: Wire
+    share: int
+    timeout: float
+    run_timeout: float
+    retry: RetryPolicy
+    corrections: int
+    most_bytes: int | None
+    deadline_ns: int | None
+    flush_rows: int
+    flush_seconds: float
+    budget: Budget
+    spans: SpanContext
+    null_prompt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row to ask. `request` is JSON text, None where it is not to be asked; `keys` is a slice of one row of the keys column."""
+
+    request_hash: str
+    request: str | None
+    keys: Any
+
+
+@dataclass(slots=True)
+class _Asking:
+    """One call so far. `run` counts the runs of the question that failed, `used` the tokens of answers that were corrected."""
+
+    row: Row
+    request: Mapping[str, object]
+    trace_id: str = field(default_factory=lambda: secrets.token_hex(16))
+    started_ns: int = field(default_factory=time.time_ns)
+    attempts: list[Attempt] = field(default_factory=list[Attempt])
+    waited: float = 0.0
+    waking: int = 0
+    run: int = 0
+    corrections: int = 0
+    used: Usage = field(default_factory=Usage)
+
+
+class Caller:
+    """Asks the rows of one task. `counts` is the task's: `in_flight`, `retries` and `waking` are kept up here."""
+
+    def __init__(self, recipe: Recipe, client: EndpointClient, stopping: Stopping, counts: Counter[str]) -> None:
+        self._recipe = recipe
+        self._client = client
+        self._stopping = stopping
+        self._counts = counts
+        self._began = time.monotonic()
+        self._awake = False
+
+    async def ask(self, row: Row) -> Call | None:
+        """Ask one row to the end; None if the run stopped before there was a last reply."""
+        if row.request is None:
+            return unasked(row, ErrorKind.NULL_PROMPT, self._recipe.null_prompt)
+        asking = _Asking(row, json.loads(row.request))
+        complaint = self._complaint(asking)
+        if complaint is not None:
+            return unasked(row, *complaint)
+        invalid: Reply | None = None
+        while True:
+            reply = await self._answer(asking)
+            if reply is None or (invalid is not None and reply.outcome is Outcome.ERROR):
+                return None if invalid is None else _call(invalid, asking)
+            if not self._corrects(reply, asking):
+                return _call(reply, asking)
+            invalid = replace(reply, usage=Usage())
+
+    def _complaint(self, asking: _Asking) -> tuple[ErrorKind, str] | None:
+        """Why a row cannot be sent, if it cannot."""
+        most = self._recipe.most_bytes
+        try:
+            size = len(self._body(asking))
+        except RequestError as error:
+            return ErrorKind.BAD_REQUEST, str(error)
+        if most is not None and size > most:
+            return ErrorKind.TOO_LARGE, f"the request has {size:,} bytes, and the endpoint takes at most {most:,}"
+        return None
+
+    def _corrects(self, reply: Reply, asking: _Asking) -> bool:
+        """Whether the row is asked once more, told what was wrong with its answer; if so, the request is that from now on."""
+        recipe = self._recipe
+        if reply.outcome is not Outcome.INVALID or reply.error is None or asking.corrections >= recipe.corrections:
+            return False
+        if recipe.wire.shape not in _CORRECTABLE or self._stopping.over():
+            return False
+        before, asking.request = asking.request, corrected(asking.request, reply.text or "", reply.error.message)
+        if self._complaint(asking) is not None:
+            asking.request = before
+            return False
+        asking.corrections += 1
+        asking.used += reply.usage
+        self._counts["retries"] += 1
+        return True
+
+    async def _answer(self, asking: _Asking) -> Reply | None:
+        """Ask until a reply stands; None if the run stopped before."""
+        recipe = self._recipe
+        while not self._stopping.over():
+            reply = await self._attempt(asking)
+            if reply is None:
+                return None
+            asleep = None if self._awake else time.monotonic() - self._began
+            jitter = random.random()  # noqa: S311 (spreads retries, guards nothing)
+            decision = decide(reply, asking.attempts, recipe.retry, jitter, waking=asking.waking, asleep=asleep)
+            if not isinstance(decision, Again):
+                return reply
+            await self._wait(decision, asking)
+        return None
+
+    async def _wait(self, decision: Again, asking: _Asking) -> None:
+        asking.waited = decision.after_seconds
+        if asking.waited > LONGEST_WAIT:
+            self._stopping.stop(f"the endpoint asks to come back in {asking.waited / 60:,.0f} minutes")
+            return
+        self._counts["retries"] += 1
+        asking.waking += decision.waking
+        self._counts["waking"] += decision.waking
+        try:
+            await self._stopping.pause(asking.waited)
+        finally:
+            self._counts["waking"] -= decision.waking
+
+    async def _attempt(self, asking: _Asking) -> Reply | None:
+        """One request, and its run if it began one; None where a run is left to whoever asks the question next."""
+        number = len(asking.attempts) + 1
+        self._counts["in_flight"] += 1
+        started = time.time_ns()
+        try:
+            got = await self._post(asking, number)
+            reply = read_reply(got, self._recipe.wire, time.time_ns())
+            if reply.running is not None:
+                followed = await self._follow(reply.running)
+                if followed is None:
+                    return None
+                reply, got = followed
+        finally:
+            self._counts["in_flight"] -= 1
+        asking.attempts.append(_noted(number, started, asking.waited, reply, got, self._recipe.wire))
+        self._awake = self._awake or reply.error is None
+        if self._recipe.wire.shape == "durable" and reply.error is not None and not _lost(got):
+            asking.run += 1
+        return reply
+
+    async def _post(self, asking: _Asking, number: int) -> HttpReply | HttpFailure:
+        """Send the request. On the durable agent server, past the runs of this question that failed before."""
+        recipe = self._recipe
+        headers = {**dict(recipe.headers), "traceparent": traceparent(asking.trace_id, number)}
+        while True:
+            got = await self._client.send(HttpRequest(recipe.url, self._body(asking), headers, recipe.timeout))
+            if not self._failed_before(got) or asking.run >= MOST_FAILED_RUNS:
+                return got
+            asking.run += 1
+
+    def _failed_before(self, got: HttpReply | HttpFailure) -> bool:
+        if self._recipe.wire.shape != "durable" or isinstance(got, HttpFailure):
+            return False
+        reply = read_reply(got, self._recipe.wire, 0)
+        failed = 200 <= got.status < 300 and reply.error is not None and retryable(reply.error.kind)
+        return failed or got.status == _USED_BEFORE
+
+    async def _follow(self, run: str) -> tuple[Reply, HttpReply | HttpFailure] | None:
+        """Look after a run until it is done. When the task stops, a run that can be found again is let go of; another, which would
+        be paid for twice, is given one exchange's time."""
+        recipe = self._recipe
+        until, wait = time.monotonic() + recipe.run_timeout, FIRST_LOOK
+        url = f"{recipe.runs_url}/{run}"
+        while time.monotonic() < until:
+            if not self._stopping.over():
+                await self._stopping.pause(min(wait, until - time.monotonic()))
+            elif recipe.wire.shape == "durable":
+                return None
+            else:
+                until = min(until, time.monotonic() + recipe.timeout)
+                await asyncio.sleep(wait)
+            got = await self._client.send(HttpRequest(url, None, dict(recipe.headers), recipe.timeout))
+            reply = read_reply(got, recipe.wire, time.time_ns())
+            if reply.running is None and not _passing(reply, got):
+                return _as_a_run(reply), got
+            wait = min(wait * 1.5, MOST_BETWEEN_LOOKS)
+        message = f"the run {run} was not done within limits.run_timeout ({recipe.run_timeout:g} s)"
+        given_up = HttpFailure(ErrorKind.AGENT_ERROR, message)
+        return read_reply(given_up, recipe.wire, 0), given_up
+
+    def _body(self, asking: _Asking) -> bytes:
+        wire, run_id = self._recipe.wire, ""
+        if wire.shape == "durable":
+            again = f"{asking.corrections}.{asking.run}" if asking.corrections or asking.run else ""
+            run_id = invocation_id(self._recipe.spans.job, _first_key(asking.row), asking.row.request_hash, again)
+        body = build_body(asking.request, wire, run_id)
+        return json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+
+
+def unasked(row: Row, kind: ErrorKind, message: str) -> Call:
+    """The outcome of a row that was not sent."""
+    now = time.time_ns()
+    reply = Reply(Outcome.ERROR, error=CallError(kind, message))
+    return Call(row.request_hash, reply, (), secrets.token_hex(16), now, now)
+
+
+def _call(reply: Reply, asking: _Asking) -> Call:
+    paid = replace(reply, usage=asking.used + reply.usage)
+    attempts = tuple(asking.attempts)
+    return Call(asking.row.request_hash, paid, attempts, asking.trace_id, asking.started_ns, attempts[-1].ended_ns)
+
+
+def _noted(
+    number: int, started_ns: int, waited: float, reply: Reply, got: HttpReply | HttpFailure, wire: Wire
+) -> Attempt:
+    answered = got if isinstance(got, HttpReply) else None
+    return Attempt(
+        number=number,
+        started_ns=started_ns,
+        ended_ns=time.time_ns(),
+        waited=waited,
+        first_byte_ns=answered.first_byte_ns if answered else None,
+        first_token_ns=_first_token_ns(answered, wire) if answered else None,
+        status=answered.status if answered else None,
+        error=reply.error,
+        retry_after=reply.retry_after,
+        request_id=request_id_of(answered.headers) if answered else None,
+    )
+
+
+def _first_token_ns(got: HttpReply, wire: Wire) -> int | None:
+    """When the first piece of an answer's text had arrived, if it came as a stream."""
+    at = first_token_at(got.body, got.headers.get("content-type", ""), wire) if got.arrivals else None
+    return None if at is None else next((when for size, when in got.arrivals if size >= at), None)
+
+
+def _passing(reply: Reply, got: HttpReply | HttpFailure) -> bool:
+    """Whether a look at a run failed, which says nothing about the run."""
+    whole = isinstance(got, HttpReply) and 200 <= got.status < 300
+    return not whole and reply.error is not None and retryable(reply.error.kind)
+
+
+def _as_a_run(reply: Reply) -> Reply:
+    """A server that does not know a run has lost it: that is no wrong address, and the question may be asked again."""
+    if reply.error is None or reply.error.kind is not ErrorKind.NOT_FOUND:
+        return reply
+    return replace(reply, error=replace(reply.error, kind=ErrorKind.SERVER_ERROR))
+
+
+def _lost(got: HttpReply | HttpFailure) -> bool:
+    """Whether an exchange failed on the way, so that the run it was about may go on."""
+    return isinstance(got, HttpFailure) or not 200 <= got.status < 300
+
+
+def _first_key(row: Row) -> str:
+    """The smallest key of those that want this answer, as JSON text."""
+    return min((json.dumps(key, sort_keys=True, default=str) for key in row.keys.to_pylist()[0] or [{}]), default="")

@@ -1,0 +1,34 @@
+"""Whether a task is to start no more calls, and why; pauses that end with it."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+
+
+class Stopping:
+    """`wakes` are set when the task is told to stop, for those who wait for something else. `deadline_ns` is Unix time."""
+
+    def __init__(self, deadline_ns: int | None, wakes: Sequence[asyncio.Event] = ()) -> None:
+        self.reason = ""
+        self._deadline_ns = deadline_ns
+        self._told = asyncio.Event()
+        self._wakes = wakes
+
+    def stop(self, reason: str) -> None:
+        """The first reason stands."""
+        if not self._told.is_set():
+            self.reason = reason
+            for event in (self._told, *self._wakes):
+                event.set()
+
+    def over(self) -> bool:
+        if self._deadline_ns is not None and time.time_ns() >= self._deadline_ns:
+            self.stop("limits.deadline has passed")
+        return self._told.is_set()
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, but no longer than the run goes on."""
+        left = (self._deadline_ns - time.time_ns()) / 1e9 if self._deadline_ns is not None else seconds
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._told.wait(), max(0.0, min(seconds, left)))

@@ -1,0 +1,188 @@
+"""What there is, found out before anything is decided: the columns, the tables, the endpoint, what the SQL makes of `ai_query`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import assert_never
+
+from rowcall.adapters.packaged import sql_texts
+from rowcall.core import sql
+from rowcall.core.ai_query.form import FormError, Wanted, forms
+from rowcall.core.ai_query.probing import Probes, probe_forms
+from rowcall.core.answer import parse_answer_schema
+from rowcall.core.definition import AppEndpoint, JobDefinition, ResponsesEngine, ServingEndpoint, UrlEndpoint
+from rowcall.core.endpoint_plan import EndpointFacts, agent_server
+from rowcall.core.engine_choice import obstacle, worth_probing
+from rowcall.core.errors import DefinitionError, Problem, SqlError
+from rowcall.core.misfits import misfits
+from rowcall.core.plan import Bound, Facts, situation_of, tables_beside
+from rowcall.core.ports import SqlSession
+from rowcall.core.readiness import READY, app_readiness, serving_readiness
+from rowcall.core.records import Column, RowCounts
+from rowcall.wiring import Surroundings
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedJob:
+    """A definition and the file it came from, so that what does not fit can be shown where it stands."""
+
+    definition: JobDefinition
+    file: Path | None = None
+    text: str = ""
+    variables: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+def facts(loaded: LoadedJob, here: Surroundings) -> Facts:
+    definition = loaded.definition
+    query = _query(loaded)
+    problems: list[Problem] = []
+    columns: tuple[Column, ...] = ()
+    endpoint: EndpointFacts | None = None
+    try:
+        columns = here.session.columns(sql.source(sql_texts(), definition.prompts, query))
+    except SqlError as error:
+        problems.append(_source_problem(definition, query, here.session, error))
+    try:
+        endpoint = endpoint_facts(definition, here)
+    except DefinitionError as error:
+        problems += error.problems
+    if problems or endpoint is None:
+        raise DefinitionError([*problems, *(misfits(definition, columns) if columns else ())])
+    traces, runs_table = tables_beside(definition)
+    found = Facts(
+        traces=_existing(here.session, traces),
+        runs=_existing(here.session, runs_table),
+        workspace=here.context.get("workspace", ""),
+        columns=columns,
+        outputs=_existing(here.session, definition.outputs.table),
+        endpoint=endpoint,
+        session=here.session.kind,
+        executors=here.session.executors,
+        parallel=here.parallel,
+        query=query,
+        knows_ai_query=here.session.ai_query,
+    )
+    return replace(found, probes=_probes(definition, found, here.session))
+
+
+def _probes(definition: JobDefinition, facts: Facts, session: SqlSession) -> Probes:
+    """What the session makes of `ai_query` for this job. Raises `DefinitionError` where no form of the call can carry it."""
+    if not worth_probing(situation_of(definition, facts, rows=None)) or misfits(definition, facts.columns):
+        return Probes()
+    engine, endpoint = definition.engine, definition.endpoint
+    if isinstance(engine, ResponsesEngine) or not isinstance(endpoint, ServingEndpoint):
+        return Probes()
+    answer = parse_answer_schema(definition.answer.fields) if definition.answer != "text" else None
+    wanted = Wanted(definition.request, facts.columns, answer, engine.request_form, engine.response_format)
+    try:
+        tried = forms(wanted, facts.endpoint.task)
+    except FormError as refusal:
+        if (
+            definition.engine.kind == "auto"
+            and obstacle(situation_of(definition, facts, rows=None), "responses") is None
+        ):
+            return Probes(refusal=str(refusal))
+        raise DefinitionError([Problem("", refusal.key, refusal.message, hint=refusal.hint)]) from refusal
+    files = definition.request.files is not None
+    return probe_forms(tried, endpoint.serving, sql_texts(), session.columns, files=files)
+
+
+def _query(loaded: LoadedJob) -> str | None:
+    """The text of the job's query, read from its file if it names one."""
+    prompts = loaded.definition.prompts
+    if prompts.file is None:
+        return prompts.query
+    folders = [Path(), *(loaded.file.absolute().parents if loaded.file else ())][:4]
+    found = next((folder / prompts.file for folder in folders if (folder / prompts.file).is_file()), None)
+    if found is None:
+        tried = ", ".join(str(folder / prompts.file) for folder in folders)
+        raise DefinitionError(
+            [Problem("", "prompts.file", f"there is no file {prompts.file!r}", hint=f"Looked for {tried}.")]
+        )
+    try:
+        return _filled(found.read_text(encoding="utf-8"), loaded)
+    except (OSError, UnicodeDecodeError) as error:
+        raise DefinitionError([Problem("", "prompts.file", f"{found} cannot be read: {error}")]) from error
+
+
+def _filled(text: str, loaded: LoadedJob) -> str:
+    """A query with the job's `${variables}`, the command line's before its own."""
+    variables = {**{name: str(value) for name, value in loaded.definition.variables.items()}, **dict(loaded.variables)}
+    for name, value in variables.items():
+        text = text.replace(f"${{{name}}}", value)
+    return text
+
+
+def _source_problem(definition: JobDefinition, query: str | None, session: SqlSession, error: SqlError) -> Problem:
+    """What is wrong with the prompt rows; the condition is to blame if they can be read without it."""
+    prompts = definition.prompts
+    if error.missing and prompts.table:
+        return Problem("", "prompts.table", f"there is no table {prompts.table!r}, or it may not be read")
+    key = next(name for name in ("table", "query", "file") if getattr(prompts, name) is not None)
+    if prompts.where:
+        try:
+            session.columns(sql.source(sql_texts(), prompts.model_copy(update={"where": None}), query))
+            key = "where"
+        except SqlError:
+            pass
+    return Problem("", f"prompts.{key}", error.reason)
+
+
+def endpoint_facts(definition: JobDefinition, here: Surroundings) -> EndpointFacts:
+    """Raises `DefinitionError` where the endpoint is not there or cannot be asked with this login."""
+    endpoint = definition.endpoint
+    match endpoint:
+        case AppEndpoint():
+            return _app_facts(endpoint, here)
+        case ServingEndpoint():
+            return _serving_facts(endpoint, here)
+        case UrlEndpoint():
+            return EndpointFacts(endpoint.base)
+        case _:
+            assert_never(endpoint)
+
+
+def _app_facts(endpoint: AppEndpoint, here: Surroundings) -> EndpointFacts:
+    app = here.workspace.app(endpoint.app)
+    if app is None:
+        raise _misfit(
+            "endpoint.app",
+            f"there is no app {endpoint.app!r} in {here.workspace.host}, or you may not use it",
+        )
+    if not here.workspace.oauth():
+        raise _misfit(
+            "endpoint.app",
+            "apps take OAuth tokens only, and this login has none (a PAT or a notebook's token)",
+        )
+    url, readiness = str(app.get("url") or "").rstrip("/"), app_readiness(app)
+    asked = endpoint.api == "auto" and endpoint.shape == "auto" and readiness == READY
+    server = agent_server(lambda path: here.workspace.look(url + path)) if asked else ""
+    return EndpointFacts(url, server=server, readiness=readiness)
+
+
+def _serving_facts(endpoint: ServingEndpoint, here: Surroundings) -> EndpointFacts:
+    """A model behind the AI gateway need not be a serving endpoint: Unity Catalog's model services are none."""
+    host, found = here.workspace.host, here.workspace.serving(endpoint.serving)
+    if found is None:
+        if endpoint.gateway:
+            return EndpointFacts(host)
+        raise _misfit("endpoint.serving", f"there is no serving endpoint {endpoint.serving!r} in {host}")
+    return EndpointFacts(host, str(found.get("task") or ""), readiness=serving_readiness(found))
+
+
+def _misfit(key: str, message: str) -> DefinitionError:
+    return DefinitionError([Problem("", key, message)])
+
+
+def _existing(session: SqlSession, table: str) -> tuple[Column, ...] | None:
+    try:
+        return session.columns(f"SELECT * FROM {sql.quote_table(table)}")
+    except SqlError as error:
+        if error.missing:
+            return None
+        raise
+
+
+def count_rows(session: SqlSession, bound: Bound) -> RowCounts:
+    found = {name: int(str(value)) for name, value in session.query(bound.statements.count)[0].items()}
+    return RowCounts(duplicates=found["source"] - found["answered"] - found["pending"], **found)
