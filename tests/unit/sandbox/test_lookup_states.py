@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from databricks.sdk.errors import NotFound
 from databricks.sdk.service.apps import App, ApplicationState, ComputeState
 from databricks.sdk.service.serving import EndpointStateConfigUpdate, EndpointStateReady, ServingEndpointDetailed
 from sandbox_user import SECONDS, Workspace
@@ -87,6 +88,14 @@ def test_a_reset_of_the_figures_keeps_the_state(echo: Workspace) -> None:
     control(echo.process, "PUT", "lookup/echo", {"app": "CRASHED"})
     control(echo.process, "DELETE", "figures")
     assert app_states(echo.client().apps.get("echo"))[1] is ApplicationState.CRASHED
+
+
+def test_an_app_on_the_durable_agent_server_is_no_serving_endpoint(echo: Workspace) -> None:
+    client = echo.client()
+    assert client.apps.get("echo-durable").name == "echo-durable"
+    assert "echo-durable" not in {endpoint.name for endpoint in client.serving_endpoints.list()}
+    with pytest.raises(NotFound, match="Endpoint with name 'echo-durable' does not exist"):
+        client.serving_endpoints.get("echo-durable")
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,8 @@ def test_endpoints_are_looked_up(workspace: Workspace) -> None:
 def test_apps_are_looked_up(workspace: Workspace) -> None:
     client = workspace.client()
     assert client.apps.get("echo").url == f"{workspace.host}/apps/echo"
-    assert {app.name for app in client.apps.list()} == {"text-insight", "echo", "echo-chat-agent"}
+    apps = {app.name for app in client.apps.list()}
+    assert apps == {"text-insight", "echo", "echo-chat-agent", "text-insight-durable", "echo-durable"}
     with pytest.raises(NotFound, match="nobody"):
         client.apps.get("nobody")
 
