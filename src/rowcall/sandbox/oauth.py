@@ -18,8 +18,8 @@ from rowcall.sandbox.error_replies import platform_error
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 - the name of a grant
-GRANTS = ("client_credentials", TOKEN_EXCHANGE)
+_TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 - the name of a grant
+_GRANTS = ("client_credentials", _TOKEN_EXCHANGE)
 _JWT = "urn:ietf:params:oauth:token-type:jwt"
 _NO_CREDENTIAL = "Credential was not sent or was of an unsupported type for this API."
 
@@ -107,7 +107,7 @@ def routes(host: str, logins: Logins) -> list[web.RouteDef]:
                 "issuer": oidc,
                 "authorization_endpoint": f"{oidc}/v1/authorize",
                 "token_endpoint": f"{oidc}/v1/token",
-                "grant_types_supported": GRANTS,
+                "grant_types_supported": _GRANTS,
                 "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
             }
         )
@@ -129,9 +129,9 @@ def routes(host: str, logins: Logins) -> list[web.RouteDef]:
 def _denial(logins: Logins, authorization: str | None, form: Mapping[str, str]) -> web.Response | None:
     """Why there is no access token for this, or None if there is."""
     grant = form.get("grant_type")
-    if grant not in GRANTS:
-        return _oauth_error(400, "unsupported_grant_type", f"The sandbox knows {', '.join(GRANTS)}")
-    if grant == TOKEN_EXCHANGE:
+    if grant not in _GRANTS:
+        return _oauth_error(400, "unsupported_grant_type", f"The sandbox knows {', '.join(_GRANTS)}")
+    if grant == _TOKEN_EXCHANGE:
         # A federation for the whole account names no client.
         if form.get("client_id", logins.client_id) != logins.client_id:
             return _oauth_error(401, "invalid_client", "No such client")
