@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
-from rowcall.adapters.auth import WorkspaceLogin, workspace_config
+from rowcall.adapters.workspace_login import WorkspaceLogin, login_kind, workspace_config
 from rowcall.core.errors import SetupError
+from rowcall.core.login import LoginKind
 from rowcall.core.loose import parse_json
 
 APP_SECONDS = 20.0
@@ -42,12 +43,11 @@ class DatabricksWorkspace:
             return None
         return reply.status_code, parse_json(reply.content)
 
+    def login_kind(self) -> LoginKind:
+        return login_kind(self._login)
+
     def oauth(self) -> bool:
-        try:
-            workspace_config(self._login).oauth_token()
-        except (ValueError, NotImplementedError, AttributeError):
-            return False
-        return True
+        return self.login_kind().oauth
 
     def _get(self, path: str) -> dict[str, Any] | None:
         """The reply as it came: fields newer than the installed SDK are kept. None for what does not exist."""
