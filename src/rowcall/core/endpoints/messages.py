@@ -5,7 +5,7 @@ that is a STRING). The other parts are objects, or JSON text of one. A message h
 list of parts; the items of a Responses history (a tool's call, its output, reasoning) have a type instead.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rowcall.core.loose import json_text, mapping, one_line, parse_json, sequence
 
@@ -36,7 +36,7 @@ def corrected(request: Mapping[str, object], answer: str, complaint: str) -> dic
     """The neutral request, asked again: with the answer that does not fit, and what is wrong with it."""
     again = f"This answer does not fit: {complaint}\nAnswer again with the corrected JSON object, and nothing else."
     more = ({"role": "assistant", "content": answer}, {"role": "user", "content": again})
-    return {**request, "messages": [*sequence(request.get("messages")), *more]}
+    return {**request, "messages": [*_items(request.get("messages")), *more]}
 
 
 def _object(value: object, key: str) -> Mapping[str, object]:
@@ -47,11 +47,16 @@ def _object(value: object, key: str) -> Mapping[str, object]:
 
 
 def _flat(value: object) -> list[Mapping[str, object]]:
-    items = sequence(value) if isinstance(value, list) else [value]
-    messages = [message for index, item in enumerate(items) for message in _messages(item, f"messages[{index}]")]
+    messages = [
+        message for index, item in enumerate(_items(value)) for message in _messages(item, f"messages[{index}]")
+    ]
     if not messages:
         raise RequestError(f"messages: expected at least one message, such as {_EXAMPLE}, got none")
     return messages
+
+
+def _items(value: object) -> Sequence[object]:
+    return sequence(value) if isinstance(value, list) else [value]
 
 
 def _messages(item: object, where: str) -> list[Mapping[str, object]]:

@@ -257,3 +257,29 @@ def test_the_trace_id_in_the_metadata_comes_first() -> None:
     trace = {"info": {"trace_id": "inner"}}
     reply = read_json({"output": [], "metadata": {"trace_id": "outer"}, "databricks_output": {"trace": trace}})
     assert reply.trace_id == "outer"
+
+
+class TestBackground:
+    WIRE = Wire("responses", None, run="background")
+
+    def read(self, response: object) -> Reply:
+        return read_body(json.dumps(response).encode(), "application/json", self.WIRE)
+
+    @pytest.mark.parametrize("status", ["in_progress", "queued"])
+    def test_a_run_that_goes_on_is_no_answer_yet_whatever_it_said_so_far(self, status: str) -> None:
+        reply = self.read({"id": "r1", "status": status, **message({"type": "output_text", "text": "Half"})})
+        assert (reply.outcome, reply.text, reply.running) == (Outcome.EMPTY, None, "r1")
+
+    @pytest.mark.parametrize("id_", [None, "", 7])
+    def test_a_run_without_an_id_cannot_be_waited_for(self, id_: object) -> None:
+        reply = self.read({"id": id_, "status": "queued"})
+        assert (reply.running, reply.error and reply.error.kind) == (None, ErrorKind.BAD_REPLY)
+
+    def test_an_answer_that_is_there_at_once_is_an_answer(self) -> None:
+        reply = self.read({"id": "r1", "status": "completed", **message({"type": "output_text", "text": "hi"})})
+        assert (reply.outcome, reply.text, reply.running) == (Outcome.OK, "hi", None)
+
+    @pytest.mark.parametrize("status", ["failed", "cancelled"])
+    def test_a_run_that_ended_badly_is_an_error(self, status: str) -> None:
+        reply = self.read({"id": "r1", "status": status})
+        assert (reply.running, reply.error and reply.error.kind) == (None, ErrorKind.AGENT_ERROR)
