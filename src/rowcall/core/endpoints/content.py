@@ -38,17 +38,11 @@ def for_chat(content: object) -> object:
 
 
 def for_responses(content: object, role: str) -> object:
-    """The content with its parts as the Responses API names them. Other parts stay as they are.
-
-    What an assistant said in parts of a chat becomes one text: MLflow's agent servers take `output_text` only in an item that
-    was once replied, with its id.
-    """
+    """The content with its parts as the Responses API names them in this role. Other parts stay as they are."""
     if not isinstance(content, list):
         return content
-    parts = [mapping(part) for part in sequence(content)]
-    if role == "assistant" and all(part.get("type") == "text" for part in parts):
-        return words(content)
-    return [_responses_part(part) for part in parts]
+    said = "output_text" if role == "assistant" else "input_text"
+    return [_responses_part(mapping(part), said) for part in sequence(content)]
 
 
 def _chat_part(part: Mapping[str, object]) -> dict[str, object]:
@@ -60,9 +54,9 @@ def _chat_part(part: Mapping[str, object]) -> dict[str, object]:
     return {"type": "image_url", "image_url": {key: value for key, value in image.items() if value is not None}}
 
 
-def _responses_part(part: Mapping[str, object]) -> dict[str, object]:
+def _responses_part(part: Mapping[str, object], said: str) -> dict[str, object]:
     if part.get("type") == "text":
-        return {**part, "type": "input_text"}
+        return {**part, "type": said}
     if part.get("type") != "image_url":
         return dict(part)
     image = part.get("image_url")

@@ -158,10 +158,11 @@ class TestParts:
         audio = {"type": "input_audio", "input_audio": {"data": "AA==", "format": "wav"}}
         assert messages({"role": "user", "content": [audio]}) == [{"role": "user", "content": [audio]}]
 
-    def test_what_an_assistant_said_in_parts_of_a_chat_is_one_text_to_the_responses_api(self) -> None:
-        """MLflow's agent servers refuse `output_text` in a message that was never replied."""
-        said = {"role": "assistant", "content": [{"type": "text", "text": "A "}, {"type": "text", "text": "cat."}]}
-        assert messages(said, wire=RESPONSES) == [{"role": "assistant", "content": "A cat."}]
+    def test_what_an_assistant_said_is_output_to_the_responses_api(self) -> None:
+        said = {"role": "assistant", "content": [{"type": "text", "text": "A cat."}]}
+        assert messages(said, wire=RESPONSES) == [
+            {"role": "assistant", "content": [{"type": "output_text", "text": "A cat."}]}
+        ]
 
 
 class TestObjects:
