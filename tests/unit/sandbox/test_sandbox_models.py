@@ -13,7 +13,7 @@ from sandbox_user import SECONDS, Workspace
 
 COMPLAINT = "I found glass in my bread. Call me back at once, I am furious!"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(115)
-KINDS = ["echo-model", "echo-chat-agent", "text-scores"]
+KINDS = ["echo-model", "echo-chat-agent", "echo-chat-model", "text-scores"]
 
 
 @pytest.fixture
@@ -64,6 +64,7 @@ def test_endpoints_tell_their_task_and_a_custom_model_has_none(models: Workspace
         "text-insight": "agent/v1/responses",
         "echo": "agent/v1/responses",
         "echo-chat-agent": "agent/v2/chat",
+        "echo-chat-model": "agent/v1/chat",
         "echo-model": "llm/v1/chat",
         "text-insight-model": "llm/v1/chat",
         "text-scores": None,
@@ -72,7 +73,7 @@ def test_endpoints_tell_their_task_and_a_custom_model_has_none(models: Workspace
     assert "task" not in one
 
 
-@pytest.mark.parametrize("name", ["echo-model", "text-insight-model", "text-scores"])
+@pytest.mark.parametrize("name", ["echo-model", "echo-chat-model", "text-insight-model", "text-scores"])
 def test_models_are_no_apps(models: Workspace, name: str) -> None:
     with pytest.raises(NotFound, match=name):
         models.client().apps.get(name)
@@ -213,6 +214,34 @@ def test_a_chat_agent_streams_deltas_of_one_message(models: Workspace) -> None:
         assert frames[-1]["usage"]["completion_tokens"] == 63 // 4
 
 
+def test_a_chat_model_agent_says_a_completion_with_outputs_of_its_own(models: Workspace) -> None:
+    options = {"return_trace": True}
+    question = said_by_user("x" * 40, custom_inputs={"id": 5}, max_tokens=3, databricks_options=options)
+    named = models.post("/serving-endpoints/chat/completions", json={"model": "echo-chat-model", **question})
+    for reply in (named, invoke(models, "echo-chat-model", question)):
+        assert completion(reply) == "x" * 12
+        body = reply.json()
+        assert (body["object"], body["model"]) == ("chat.completion", "echo-chat-model")
+        assert body["choices"][0]["finish_reason"] == "length"
+        assert body["custom_outputs"] == {"custom_inputs": {"id": 5}}
+        (root,) = body["databricks_output"]["trace"]["data"]["spans"]
+        assert json.loads(root["attributes"]["mlflow.spanOutputs"]) == {"choices": body["choices"]}
+    *chunks, last = chat_frames(invoke(models, "echo-chat-model", {**question, "stream": True}))
+    assert "".join(chunk["choices"][0]["delta"]["content"] for chunk in chunks) == "x" * 12
+    assert not any({"databricks_output", "custom_outputs"} & chunk.keys() for chunk in chunks)
+    assert last["choices"][0]["finish_reason"] == "length"
+    assert last["custom_outputs"] == {"custom_inputs": {"id": 5}}
+    assert last["databricks_output"]["trace"]["info"]["state"] == "OK"
+
+
+def test_the_sdk_asks_a_chat_model_agent(models: Workspace) -> None:
+    message = ChatMessage(role=ChatMessageRole.USER, content="zwölf 🥐")
+    reply = models.client().serving_endpoints.query("echo-chat-model", messages=[message])
+    assert reply.choices is not None
+    assert reply.choices[0].message is not None
+    assert reply.choices[0].message.content == "zwölf 🥐"
+
+
 def test_a_chat_model_streams_chunks_until_done(models: Workspace) -> None:
     body = {"model": "echo-model", **said_by_user("ab" * 100, stream=True, max_tokens=30)}
     frames = chat_frames(models.post("/serving-endpoints/chat/completions", json=body))
@@ -283,6 +312,8 @@ def test_the_last_users_images_are_read(models: Workspace) -> None:
         ("echo-chat-agent", {"input": []}, "messages\n  Field required"),
         ("echo-chat-agent", said_by_user([{"type": "text", "text": "hi"}]), "messages.0.content\n  Input should be"),
         ("echo-chat-agent", [], "valid dictionary"),
+        ("echo-chat-model", said_by_user([{"type": "text", "text": "hi"}]), "messages.0.content\n  Input should be"),
+        ("echo-chat-model", {"messages": []}, "at least 1 item"),
     ],
 )
 def test_a_body_that_is_no_chat_is_refused(models: Workspace, name: str, body: object, reason: str) -> None:
@@ -316,6 +347,7 @@ def test_models_answer_the_responses_api_by_name_too(models: Workspace) -> None:
     ("api", "name"),
     [
         ("responses", "echo-chat-agent"),
+        ("responses", "echo-chat-model"),
         ("responses", "text-scores"),
         ("chat/completions", "echo"),
         ("chat/completions", "text-scores"),
@@ -357,6 +389,7 @@ def test_a_fixed_answer_is_said_in_every_shape(models: Workspace) -> None:
     assert completion(invoke(models, "echo-model", said_by_user("hi"))) == '{"score": 1}'
     agent = invoke(models, "echo-chat-agent", said_by_user("hi")).json()
     assert agent["messages"][0]["content"] == '{"score": 1}'
+    assert completion(invoke(models, "echo-chat-model", said_by_user("hi"))) == '{"score": 1}'
     scores = invoke(models, "text-scores", {"inputs": ["a", "b"]})
     assert scores.json() == {"predictions": [{"score": 1}] * 2}
     models.behave("text-scores", answer="fixed")

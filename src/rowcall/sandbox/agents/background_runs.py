@@ -5,7 +5,6 @@ GET  /apps/{name}/responses/{id}[?stream=true[&starting_after=N]]        what it
 POST /apps/{name}/responses/{id}/cancel                                  there is no such thing yet
 """
 
-import json
 import secrets
 import time
 from collections.abc import AsyncIterator
@@ -27,7 +26,7 @@ from rowcall.sandbox.agents.fastapi_errors import fit_text
 from rowcall.sandbox.agents.runs import Run
 from rowcall.sandbox.agents.shapes import RESPONSES_AGENT
 from rowcall.sandbox.agents.unusual_replies import DONE, FAILURE, change_reply, change_stream
-from rowcall.sandbox.agents.wire import Json, Question
+from rowcall.sandbox.agents.wire import Json, Question, to_json
 from rowcall.sandbox.state import Hosted, Sandbox
 
 _FLAG = TypeAdapter(bool)
@@ -64,7 +63,7 @@ async def _begin(call: Call, asked: Asked, fault: Fault | None) -> Outgoing:
         "output": [],
         "metadata": {},
     }
-    return Outgoing(200, JSON, json.dumps(reply).encode())
+    return Outgoing(200, JSON, to_json(reply))
 
 
 async def _work(hosted: Hosted, asked: Asked, fault: Fault | None, run: Run) -> None:
@@ -114,7 +113,7 @@ async def _retrieve(sandbox: Sandbox, request: web.Request) -> web.StreamRespons
     elif stream:
         outgoing = Outgoing(200, EVENTS, frames=_frames(run, after))
     else:
-        outgoing = Outgoing(200, JSON, json.dumps(_state(run)).encode())
+        outgoing = Outgoing(200, JSON, to_json(_state(run)))
     return await send_uncounted(hosted, request, outgoing)
 
 

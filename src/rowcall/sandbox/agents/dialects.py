@@ -14,7 +14,7 @@ from rowcall.sandbox.agents.delivery import EVENTS, JSON, Outgoing, each
 from rowcall.sandbox.agents.mlflow_trace import Trace
 from rowcall.sandbox.agents.shapes import Api, Shape
 from rowcall.sandbox.agents.unusual_replies import DONE, FAILURE, change_reply, change_stream
-from rowcall.sandbox.agents.wire import Answer, Json, PassedOn, Question
+from rowcall.sandbox.agents.wire import Answer, Json, PassedOn, Question, to_json
 from rowcall.sandbox.error_replies import app_body, platform_body
 
 PATHS: Mapping[Api, str] = {"invocations": "invocations", "responses": "responses", "chat": "chat/completions"}
@@ -84,7 +84,7 @@ class Dialect:
         reply = change_reply(shape.kind, asked.unusual, shape.reply(asked.agent, asked.question, answer))
         trace_id = self._add_trace(reply, asked, answer)
         if shape.events is None or not asked.question.stream:
-            return Outgoing(200, JSON, json.dumps(reply).encode())
+            return Outgoing(200, JSON, to_json(reply))
         named = shape.kind == "responses" and not self.oauth_only
         whole: list[Json | str] = [*shape.events(reply)]
         if trace_id is not None:
@@ -92,7 +92,14 @@ class Dialect:
         if not named:
             whole.append(DONE)
         frames = change_stream(asked.unusual, whole, self._stream_error(shape))
-        return Outgoing(200, EVENTS, frames=each([as_frame(frame, named=named) for frame in frames]))
+        return Outgoing(200, EVENTS, frames=each([self._frame(frame, named) for frame in frames]))
+
+    def _frame(self, data: Json | str, named: bool) -> bytes:
+        """A frame of a stream; only agent servers write it in ASCII."""
+        if self.oauth_only or isinstance(data, str):
+            return as_frame(data)
+        name = f"event: {data['type']}\n" if named and "type" in data else ""
+        return b"".join((name.encode(), b"data: ", to_json(data), b"\n\n"))
 
     def _stream_error(self, shape: Shape) -> Json:
         """How a failure is said inside a stream: by an agent server, of an agent on Model Serving, of a model."""
@@ -129,12 +136,9 @@ def new_trace_id() -> str:
     return f"tr-{secrets.token_hex(16)}"
 
 
-def as_frame(data: Json | str, *, named: bool = False) -> bytes:
-    """One frame of a stream: a bare `data:` line, or an event with a name before it."""
-    if isinstance(data, str):
-        return f"data: {data}\n\n".encode()
-    name = f"event: {data['type']}\n" if named and "type" in data else ""
-    return f"{name}data: {json.dumps(data)}\n\n".encode()
+def as_frame(data: Json | str) -> bytes:
+    """A frame of an agent server's stream: a bare `data:` line."""
+    return f"data: {data if isinstance(data, str) else json.dumps(data)}\n\n".encode()
 
 
 def _trace_usage(counts: Mapping[str, object]) -> dict[str, int]:

@@ -34,7 +34,7 @@ from rowcall.sandbox.agents.fastapi_errors import UnfitError, fit_body, fit_text
 from rowcall.sandbox.agents.runs import Run
 from rowcall.sandbox.agents.shapes import DURABLE
 from rowcall.sandbox.agents.unusual_replies import change_reply
-from rowcall.sandbox.agents.wire import Json, Question, RequestError
+from rowcall.sandbox.agents.wire import Json, Question, RequestError, to_json
 from rowcall.sandbox.state import Hosted, Sandbox
 
 _ROOT = "/api/invocations"
@@ -125,13 +125,13 @@ async def _reply(run: Run, invocation: Invocation) -> Outgoing:
     if invocation.background:
         accepted = {"id": run.id, "status": run.state, "status_url": address}
         events = {"events_url": f"{address}/events"} if invocation.stream else {}
-        return Outgoing(202, JSON, json.dumps({**accepted, **events}).encode())
+        return Outgoing(202, JSON, to_json({**accepted, **events}))
     if invocation.stream:
         return Outgoing(200, EVENTS, frames=_frames(run, 0))
     await run.wait()
     if run.state == "failed":
         return APP.error(500, _FAILED)
-    return Outgoing(200, JSON, json.dumps({"id": run.id, "status": run.state, "output": run.reply}).encode())
+    return Outgoing(200, JSON, to_json({"id": run.id, "status": run.state, "output": run.reply}))
 
 
 async def _state(sandbox: Sandbox, request: web.Request) -> web.StreamResponse:
@@ -145,7 +145,7 @@ async def _state(sandbox: Sandbox, request: web.Request) -> web.StreamResponse:
         state["output"] = run.reply
     elif run.state == "failed":
         state["error"] = _FAILED
-    return await send_uncounted(hosted, request, Outgoing(200, JSON, json.dumps(state).encode()))
+    return await send_uncounted(hosted, request, Outgoing(200, JSON, to_json(state)))
 
 
 async def _events(sandbox: Sandbox, request: web.Request) -> web.StreamResponse:

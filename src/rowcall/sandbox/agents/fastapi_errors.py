@@ -30,8 +30,10 @@ def fit_body(adapter: TypeAdapter[T], raw: bytes) -> T:
         raise UnfitError([{"type": "missing", "loc": ["body"], "msg": "Field required", "input": None}])
     try:
         return _fit(adapter, parse_body(raw), "body")
-    except (json.JSONDecodeError, RecursionError) as wrong:
-        place, said = (wrong.pos, wrong.msg) if isinstance(wrong, json.JSONDecodeError) else (0, "nested too deeply")
+    except UnfitError:
+        raise
+    except (ValueError, RecursionError) as wrong:
+        place, said = (wrong.pos, wrong.msg) if isinstance(wrong, json.JSONDecodeError) else (0, str(wrong))
         problem = {"type": "json_invalid", "loc": ["body", place], "msg": "JSON decode error", "input": {}}
         raise UnfitError([{**problem, "ctx": {"error": said}}]) from wrong
 

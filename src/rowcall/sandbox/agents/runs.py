@@ -12,7 +12,6 @@ from weakref import WeakValueDictionary
 
 from rowcall.sandbox.agents.wire import Json
 
-MOST_RUNS = 10_000
 _OVER = ("completed", "failed")
 
 State = Literal["queued", "active", "completed", "failed"]
@@ -69,9 +68,10 @@ class Run:
 
 @dataclass(slots=True)
 class Runs:
-    """The runs of one agent by id. Beyond `MOST_RUNS` the oldest that are over are forgotten. `numbers` are those of events that
-    are counted over all runs."""
+    """The runs of one agent by id; beyond `most`, the oldest that are over are forgotten. `numbers` are those of events that are
+    counted over all runs."""
 
+    most: int = 10_000
     numbers: Iterator[int] = field(default_factory=lambda: count(1))
     _runs: dict[str, Run] = field(default_factory=dict[str, Run])
     _tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
@@ -99,7 +99,7 @@ class Runs:
         return self._sessions.setdefault(session_id, asyncio.Lock())
 
     def _forget(self) -> None:
-        if len(self._runs) >= MOST_RUNS:
+        if len(self._runs) >= self.most:
             oldest = next((run_id for run_id, run in self._runs.items() if run.over), None)
             if oldest is not None:
                 del self._runs[oldest]

@@ -80,6 +80,14 @@ def _finite(digits: str) -> float:
     return number
 
 
+def to_json(value: object) -> bytes:
+    """JSON in UTF-8; in ASCII where half a character, which UTF-8 cannot say, is to be said again."""
+    try:
+        return json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return json.dumps(value).encode()
+
+
 def read_object(body: object, kind: str, wanted: str) -> Mapping[str, object]:
     """A body that is an object with a list `wanted`; raises `RequestError` in the words of a validated `kind`."""
     if not isinstance(body, dict):
