@@ -1,8 +1,9 @@
 """Building blocks of tests: jobs, prompt tables, and the sandbox's controls. Everything behind them is real."""
 
 import json
+import time
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,3 +112,11 @@ def control(sandbox: SandboxProcess, method: str, path: str, body: object = None
     request = urllib.request.Request(f"{sandbox.host}/sandbox/{path}", data, method=method)
     with urllib.request.urlopen(request, timeout=10) as reply:
         return json.loads(reply.read() or b"{}")
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Look until it is so; fail if it is not in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)

@@ -9,6 +9,7 @@ import pytest
 
 from rowcall.adapters.auth import credentials
 from rowcall.adapters.http import connect
+from rowcall.adapters.workspace import DatabricksWorkspace
 from rowcall.adapters.workspace_login import WorkspaceLogin, workspace_api, workspace_config
 from rowcall.core.records import HttpFailure, HttpReply, HttpRequest
 from rowcall.sandbox.process import SandboxProcess, start_sandbox
@@ -75,6 +76,16 @@ def test_whoever_shares_the_configuration_has_the_new_token_too(workspace: Sandb
     control(workspace, "DELETE", "tokens")
     asyncio.run(ask(workspace, login, 1))
     assert workspace_api(login).do("GET", "/api/2.0/preview/scim/v2/Me")["active"]
+    assert control(workspace, "GET", "tokens") == {"issued": 1, "refused": 1}
+
+
+def test_a_lookup_does_not_notice_a_revoked_token(workspace: SandboxProcess):
+    looked = DatabricksWorkspace(login_of(workspace))
+    looked.app("echo")
+    control(workspace, "DELETE", "tokens")
+    found = looked.app("echo")
+    assert found is not None
+    assert found["name"] == "echo"
     assert control(workspace, "GET", "tokens") == {"issued": 1, "refused": 1}
 
 

@@ -5,15 +5,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from deltalake import DeltaTable
 
 from rowcall.sandbox.process import SandboxProcess
-from support import control
+from support import control, wait_until
 
 ROWS, LIMIT, FLUSH = 400, 8, 20
 JOB = f"""
@@ -59,13 +57,6 @@ class Command:
     def answers(self) -> list[tuple[int, str]]:
         table = DeltaTable(self.folder / ".rowcall" / "lakehouse" / "main" / "demo" / "cut").to_pyarrow_table()
         return sorted((row["id"], row["answer"]) for row in table.to_pylist())
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

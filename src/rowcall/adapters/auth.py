@@ -10,13 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from rowcall.adapters.renewal import RenewedHeaders
-from rowcall.adapters.workspace_login import (
-    WorkspaceLogin,
-    once_per_process,
-    sdk_reason,
-    workspace_api,
-    workspace_config,
-)
+from rowcall.adapters.workspace_login import WorkspaceLogin, get, once_per_process, sdk_reason, workspace_config
 from rowcall.core.errors import SetupError
 
 
@@ -111,9 +105,8 @@ def _variable(login: KeyLogin) -> str:
 def _secret(login: SecretLogin) -> str:
     from databricks.sdk.errors import NotFound, PermissionDenied
 
-    api, names = workspace_api(login.workspace), {"scope": login.scope, "key": login.key}
     try:
-        found = api.do("GET", "/api/2.0/secrets/get", query=names)
+        found = get(login.workspace, "/api/2.0/secrets/get", {"scope": login.scope, "key": login.key})
         key = b64decode(found["value"], validate=True).decode().strip()
     except NotFound as error:
         raise _no_key(login, "which the workspace does not have, or does not show to this login") from error

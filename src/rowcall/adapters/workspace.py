@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
-from rowcall.adapters.workspace_login import WorkspaceLogin, login_kind, workspace_config
+from rowcall.adapters.workspace_login import WorkspaceLogin, get, login_kind, sdk_reason, workspace_config
 from rowcall.core.errors import SetupError
 from rowcall.core.login import LoginKind
 from rowcall.core.loose import parse_json
@@ -46,19 +46,15 @@ class DatabricksWorkspace:
     def login_kind(self) -> LoginKind:
         return login_kind(self._login)
 
-    def oauth(self) -> bool:
-        return self.login_kind().oauth
-
     def _get(self, path: str) -> dict[str, Any] | None:
         """The reply as it came: fields newer than the installed SDK are kept. None for what does not exist."""
-        from databricks.sdk import WorkspaceClient
         from databricks.sdk.errors import NotFound
         from databricks.sdk.errors.base import DatabricksError
 
         try:
-            found = WorkspaceClient(config=workspace_config(self._login)).api_client.do("GET", path)
+            found = get(self._login, path)
         except NotFound:
             return None
         except (DatabricksError, ValueError, OSError, TimeoutError) as error:
-            raise SetupError(f"the workspace {self.host} did not answer {path}: {str(error)[:300]}") from error
+            raise SetupError(f"the workspace {self.host} did not answer {path}: {sdk_reason(error)}") from error
         return found if isinstance(found, dict) else {}

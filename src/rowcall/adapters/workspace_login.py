@@ -1,7 +1,7 @@
 """Logging in to a workspace with the databricks-sdk: one configuration per process and login, shared by all who ask it."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, wraps
 from threading import RLock
@@ -33,11 +33,11 @@ def once_per_process(make: Callable[[Key], Made]) -> Callable[[Key], Made]:
     made, lock = cache(make), RLock()
 
     @wraps(make)
-    def get(key: Key) -> Made:
+    def kept(key: Key) -> Made:
         with lock:
             return made(key)
 
-    return get
+    return kept
 
 
 @once_per_process
@@ -63,6 +63,18 @@ def workspace_api(login: WorkspaceLogin) -> Any:
     from databricks.sdk.core import ApiClient
 
     return ApiClient(workspace_config(login))
+
+
+def get(login: WorkspaceLogin, path: str, query: Mapping[str, str] | None = None) -> Any:
+    """What the REST API answers. A refused token is replaced once: it may have been revoked since it was issued."""
+    from databricks.sdk.errors import Unauthenticated
+
+    api = workspace_api(login)
+    try:
+        return api.do("GET", path, query=query)
+    except Unauthenticated:
+        workspace_config(login).init_auth()
+        return api.do("GET", path, query=query)
 
 
 def login_kind(login: WorkspaceLogin) -> LoginKind:
