@@ -13,12 +13,13 @@ from aiohttp import web
 
 from rowcall.core.loose import parse_json
 from rowcall.sandbox.agents.behaviour import Fault
-from rowcall.sandbox.agents.delivery import Outgoing, hang_up, send, send_half
+from rowcall.sandbox.agents.delivery import JSON, Outgoing, hang_up, send, send_half
 from rowcall.sandbox.agents.dialects import Dialect
 from rowcall.sandbox.agents.responses_wire import output_text
 from rowcall.sandbox.agents.runs import Run
 from rowcall.sandbox.agents.unusual_replies import is_garbage, make_garbage
 from rowcall.sandbox.agents.wire import Answer, Json, PassedOn, Question
+from rowcall.sandbox.error_replies import app_body
 from rowcall.sandbox.state import Hosted, Recorded, Sandbox
 
 PAYLOAD_BYTES = 4 * 1024 * 1024
@@ -43,7 +44,7 @@ def find(sandbox: Sandbox, dialect: Dialect, name: str) -> Hosted | None:
 
 def no_route() -> web.Response:
     """What an agent server answers where it has no such route."""
-    return web.json_response({"detail": "Not Found"}, status=404)
+    return web.Response(status=404, body=app_body("Not Found"), headers=JSON)
 
 
 async def read_raw(request: web.Request) -> bytes | None:
