@@ -14,6 +14,7 @@ from rowcall.core.definition import AppEndpoint, JobDefinition, ResponsesEngine,
 from rowcall.core.endpoint_plan import EndpointFacts, agent_server
 from rowcall.core.engine_choice import obstacle, worth_probing
 from rowcall.core.errors import DefinitionError, Problem, SqlError
+from rowcall.core.login import refused_by_apps
 from rowcall.core.misfits import misfits
 from rowcall.core.plan import Bound, Facts, situation_of, tables_beside
 from rowcall.core.ports import SqlSession
@@ -137,7 +138,8 @@ def endpoint_facts(definition: JobDefinition, here: Surroundings) -> EndpointFac
         case ServingEndpoint():
             return _serving_facts(endpoint, here)
         case UrlEndpoint():
-            return EndpointFacts(endpoint.base)
+            secret = (endpoint.api_key or "").startswith("{{")
+            return EndpointFacts(endpoint.base, login=here.workspace.login_kind() if secret else None)
         case _:
             assert_never(endpoint)
 
@@ -149,25 +151,24 @@ def _app_facts(endpoint: AppEndpoint, here: Surroundings) -> EndpointFacts:
             "endpoint.app",
             f"there is no app {endpoint.app!r} in {here.workspace.host}, or you may not use it",
         )
-    if not here.workspace.oauth():
-        raise _misfit(
-            "endpoint.app",
-            "apps take OAuth tokens only, and this login has none (a PAT or a notebook's token)",
-        )
+    login = here.workspace.login_kind()
+    if reason := refused_by_apps(login):
+        raise _misfit("endpoint.app", reason)
     url, readiness = str(app.get("url") or "").rstrip("/"), app_readiness(app)
     asked = endpoint.api == "auto" and endpoint.shape == "auto" and readiness == READY
     server = agent_server(lambda path: here.workspace.look(url + path)) if asked else ""
-    return EndpointFacts(url, server=server, readiness=readiness)
+    return EndpointFacts(url, server=server, readiness=readiness, login=login)
 
 
 def _serving_facts(endpoint: ServingEndpoint, here: Surroundings) -> EndpointFacts:
     """A model behind the AI gateway need not be a serving endpoint: Unity Catalog's model services are none."""
-    host, found = here.workspace.host, here.workspace.serving(endpoint.serving)
+    host, login = here.workspace.host, here.workspace.login_kind()
+    found = here.workspace.serving(endpoint.serving)
     if found is None:
         if endpoint.gateway:
-            return EndpointFacts(host)
+            return EndpointFacts(host, login=login)
         raise _misfit("endpoint.serving", f"there is no serving endpoint {endpoint.serving!r} in {host}")
-    return EndpointFacts(host, str(found.get("task") or ""), readiness=serving_readiness(found))
+    return EndpointFacts(host, str(found.get("task") or ""), readiness=serving_readiness(found), login=login)
 
 
 def _misfit(key: str, message: str) -> DefinitionError:

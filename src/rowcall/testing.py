@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rowcall.core.errors import RunError, SqlError
+from rowcall.core.login import LoginKind
 from rowcall.core.plan import RunPlan
 from rowcall.core.ports import EndpointClient, Journal, OpenJournal, Row, TaskWork
 from rowcall.core.records import Column, HttpFailure, HttpReply, HttpRequest, Progress
@@ -191,7 +192,7 @@ class FakeWorkspace:
     endpoints: dict[str, Mapping[str, object]] = field(default_factory=dict[str, Mapping[str, object]])
     pages: dict[str, tuple[int, object]] = field(default_factory=dict[str, tuple[int, object]])
     host: str = "https://workspace.test"
-    has_oauth: bool = True
+    login: LoginKind = field(default_factory=lambda: LoginKind("oauth-m2m", oauth=True, ambient=False))
 
     def app(self, name: str) -> Mapping[str, object] | None:
         return self.apps.get(name)
@@ -202,8 +203,8 @@ class FakeWorkspace:
     def look(self, url: str) -> tuple[int, object] | None:
         return self.pages.get(url)
 
-    def oauth(self) -> bool:
-        return self.has_oauth
+    def login_kind(self) -> LoginKind:
+        return self.login
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ from rowcall.core.answer import AnswerSchema
 from rowcall.core.definition import AppEndpoint, JobDefinition, ServingEndpoint, UrlEndpoint
 from rowcall.core.endpoints import Run, Shape, Wire
 from rowcall.core.errors import DefinitionError, Problem
+from rowcall.core.login import LoginKind
 from rowcall.core.loose import mapping, text
 from rowcall.core.readiness import READY, Readiness
 
@@ -40,12 +41,14 @@ RETURN_TRACE_ID = "x-mlflow-return-trace-id"
 @dataclass(frozen=True, slots=True)
 class EndpointFacts:
     """What was found out about the endpoint. `base` is the URL of the app, the workspace or the server. `task` is what a serving
-    endpoint says it serves, `` where it says nothing; `server` is what an app said its agent server is."""
+    endpoint says it serves, `` where it says nothing; `server` is what an app said its agent server is; `login` is the login to the
+    workspace that the calls need, None where they need none."""
 
     base: str
     task: str = ""
     server: AgentServer = ""
     readiness: Readiness = READY
+    login: LoginKind | None = None
 
 
 @dataclass(frozen=True, slots=True)

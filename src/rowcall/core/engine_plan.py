@@ -64,23 +64,39 @@ class AiQueryPlan:
 EnginePlan = ResponsesPlan | AiQueryPlan
 
 
-def responses_plan(
-    engine: ResponsesEngine | AutoEngine, reason: str, session: str, rows: int, *, executors: bool, parallel: bool
-) -> ResponsesPlan:
-    """Raises `DefinitionError` where the job wants executors and there are none."""
-    fan_out: Literal["executors", "driver"] = "executors" if executors else "driver"
-    why = "the session has executors" if executors else "the session has no executors"
+@dataclass(frozen=True, slots=True)
+class Whereabouts:
+    """Where calls could be made. `ambient` says that the login exists on the driver only: a notebook's or a job's own."""
+
+    session: str
+    executors: bool
+    parallel: bool
+    ambient: bool = False
+
+    def obstacle(self) -> str | None:
+        """Why executors cannot make the calls, or None where they can."""
+        if not self.executors:
+            return f"{self.session} has no executors"
+        if self.ambient:
+            return "the login is the notebook's or job's own, which executors do not have"
+        return None
+
+
+def responses_plan(engine: ResponsesEngine | AutoEngine, reason: str, where: "Whereabouts", rows: int) -> ResponsesPlan:
+    """Raises `DefinitionError` where the job wants executors that are not there, or that cannot log in."""
+    fan_out: Literal["executors", "driver"] = "executors"
+    why, obstacle = "the session has executors", where.obstacle()
+    if obstacle is not None:
+        fan_out, why = "driver", obstacle
     if engine.fan_out != "auto":
         fan_out, why = engine.fan_out, "as the job says"
-    if fan_out == "executors" and not executors:
-        raise DefinitionError(
-            [Problem("", "engine.fan_out", f"{session} has no executors", hint="Use auto or driver.")]
-        )
+    if fan_out == "executors" and obstacle is not None:
+        raise DefinitionError([Problem("", "engine.fan_out", obstacle, hint="Use auto or driver.")])
     tasks = engine.tasks
     if fan_out == "driver":
         tasks = 1
     elif tasks == "auto":
-        tasks = auto_tasks(engine.concurrency) if parallel else 1
+        tasks = auto_tasks(engine.concurrency) if where.parallel else 1
     return ResponsesPlan(
         kind="responses",
         reason=reason,

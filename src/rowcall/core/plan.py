@@ -20,6 +20,7 @@ from rowcall.core.engine_choice import EngineKind, Situation, choose, obstacle
 from rowcall.core.engine_plan import (
     AiQueryStatements,
     EnginePlan,
+    Whereabouts,
     ai_query_plan,
     ai_query_statements,
     responses_plan,
@@ -285,8 +286,9 @@ def _engine(definition: JobDefinition, bound: Bound, facts: Facts, counts: RowCo
         return ai_query_plan(engine, choice.reason, bound.ai_query)
     if isinstance(engine, AiQueryEngine):
         raise TypeError("an engine that the job does not name")
-    rows, parallel = counts.pending, facts.parallel
-    return responses_plan(engine, choice.reason, facts.session, rows, executors=facts.executors, parallel=parallel)
+    login = facts.endpoint.login
+    where = Whereabouts(facts.session, facts.executors, facts.parallel, ambient=login is not None and login.ambient)
+    return responses_plan(engine, choice.reason, where, counts.pending)
 
 
 def situation_of(definition: JobDefinition, facts: Facts, *, rows: int | None) -> Situation:

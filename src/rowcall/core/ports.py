@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Protocol
 
+from rowcall.core.login import LoginKind
 from rowcall.core.records import Column, HttpFailure, HttpReply, HttpRequest, Progress
 
 if TYPE_CHECKING:
@@ -176,8 +177,8 @@ class Workspace(Protocol):
         """Status and JSON of a GET on an app; None where it does not answer. Asks no agent."""
         ...
 
-    def oauth(self) -> bool:
-        """Whether the login gives OAuth tokens, which apps require."""
+    def login_kind(self) -> LoginKind:
+        """How one is logged in: whether apps take that, and whether it exists on the driver only."""
         ...
 
 

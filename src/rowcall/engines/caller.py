@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import quote
 
 from rowcall.core.endpoints import RequestError, Wire, build_body, corrected, first_token_at
 from rowcall.core.invocation_id import invocation_id
@@ -220,7 +221,7 @@ class Caller:
         be paid for twice, is given one exchange's time."""
         recipe = self._recipe
         until, wait = time.monotonic() + recipe.run_timeout, FIRST_LOOK
-        url = f"{recipe.runs_url}/{run}"
+        url = f"{recipe.runs_url}/{quote(run, safe='')}"
         while time.monotonic() < until:
             if not self._stopping.over():
                 await self._stopping.pause(min(wait, until - time.monotonic()))
@@ -291,10 +292,11 @@ def _passing(reply: Reply, got: HttpReply | HttpFailure) -> bool:
 
 
 def _as_a_run(reply: Reply) -> Reply:
-    """A server that does not know a run has lost it: that is no wrong address, and the question may be asked again."""
-    if reply.error is None or reply.error.kind is not ErrorKind.NOT_FOUND:
-        return reply
-    return replace(reply, error=replace(reply.error, kind=ErrorKind.SERVER_ERROR))
+    """What an error means of a run: one that the server does not know is lost, and may be begun anew; one that took its time and
+    was cut off would do so again."""
+    kinds = {ErrorKind.NOT_FOUND: ErrorKind.SERVER_ERROR, ErrorKind.TIMEOUT: ErrorKind.AGENT_ERROR}
+    error = reply.error
+    return reply if error is None else replace(reply, error=replace(error, kind=kinds.get(error.kind, error.kind)))
 
 
 def _lost(got: HttpReply | HttpFailure) -> bool:

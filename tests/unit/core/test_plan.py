@@ -12,6 +12,7 @@ from rowcall.adapters.packaged import sql_texts
 from rowcall.core.definition import JobDefinition
 from rowcall.core.endpoint_plan import EndpointFacts
 from rowcall.core.errors import DefinitionError, Problem
+from rowcall.core.login import LoginKind
 from rowcall.core.plan import Bound, Facts, RunOptions, RunPlan, bind, make_plan
 from rowcall.core.records import Column, RowCounts
 
@@ -274,7 +275,7 @@ class TestEngine:
         ("fan_out", "executors", "made", "reason"),
         [
             ("auto", True, "executors", "the session has executors"),
-            ("auto", False, "driver", "the session has no executors"),
+            ("auto", False, "driver", "Spark 4.0 has no executors"),
             ("driver", True, "driver", "as the job says"),
             ("driver", False, "driver", "as the job says"),
             ("executors", True, "executors", "as the job says"),
@@ -290,6 +291,15 @@ class TestEngine:
             plan(job(engine={"fan_out": "executors"}), executors=False)
         (problem,) = caught.value.problems
         assert (problem.key, problem.message) == ("engine.fan_out", "Spark 4.0 has no executors")
+
+    def test_a_notebooks_own_login_keeps_the_calls_on_the_driver(self) -> None:
+        login = LoginKind("runtime", oauth=False, ambient=True)
+        facts = EndpointFacts("https://x.test", login=login)
+        engine = plan(job(endpoint={"serving": "s"}), endpoint=facts, executors=True).engine
+        said = "the login is the notebook's or job's own, which executors do not have"
+        assert (engine.fan_out, engine.fan_out_reason) == ("driver", said)
+        with pytest.raises(DefinitionError, match=said):
+            plan(job(endpoint={"serving": "s"}, engine={"fan_out": "executors"}), endpoint=facts, executors=True)
 
     @pytest.mark.parametrize(
         ("concurrency", "parallel", "tasks"),

@@ -377,3 +377,43 @@ def test_apache_spark_finds_nothing_to_substitute() -> None:
     assert "${env" not in rendered.json
     assert "\\u0024{env:HOME}" in rendered.json
     assert "p.`${odd}`" in rendered.json
+
+
+HISTORY = (
+    Column("id", "bigint"),
+    Column("turns", "array<struct<role:string,content:string>>"),
+    Column("said", "string"),
+    Column("n", "int"),
+)
+
+
+def conversation(*turns: object) -> str:
+    return render_request(Request.model_validate({"messages": turns}), HISTORY).json
+
+
+def test_a_column_in_the_place_of_a_message_stands_for_all_it_holds() -> None:
+    made = conversation({"role": "system", "content": "Be brief."}, "{turns}", {"role": "user", "content": "{said}"})
+    assert columns_in(made) == {"p.turns", "p.said"}
+    assert "CONCAT_WS(', '" in made
+
+
+@pytest.mark.parametrize(
+    ("turn", "said"),
+    [
+        ("{n}", "column 'n' is int"),
+        ("{turnz}", "there is no column 'turnz'"),
+        ("{turns} and more {said}", "expected one column in braces"),
+    ],
+)
+def test_what_cannot_stand_for_messages(turn: str, said: str) -> None:
+    request = Request.model_validate({"instructions": "x", "messages": [turn]})
+    with pytest.raises(PromptProblemsError) as caught:
+        render_request(request, HISTORY)
+    (problem,) = caught.value.problems
+    assert problem.key == "request.messages[1]"
+    assert said in problem.message
+
+
+def test_a_column_alone_may_stand_for_parameters_and_custom_inputs() -> None:
+    request = Request.model_validate({"input": "{said}", "parameters": "{turns}", "custom_inputs": "{n}"})
+    assert columns_in(render_request(request, HISTORY).json) == {"p.said", "p.turns", "p.n"}

@@ -113,3 +113,35 @@ def test_a_call_that_goes_on_failing_ends_within_both_allowances(replies: list[R
     decisions = [decide(replies[made - 1], tried(*replies[:made]), POLICY, 0.5) for made in range(1, MOST + 1)]
     assert Done() in decisions
     assert decisions.index(Done()) + 1 >= POLICY.attempts
+
+
+STARTING = Reply(Outcome.ERROR, error=CallError(ErrorKind.UNAVAILABLE, "m", 503))
+MISSING = Reply(Outcome.ERROR, error=CallError(ErrorKind.NOT_FOUND, "m", 404, "RESOURCE_DOES_NOT_EXIST"))
+
+
+def test_an_endpoint_that_starts_is_waited_for_and_uses_up_no_attempts() -> None:
+    policy = RetryPolicy(attempts=1, warm_up=60)
+    for waking in range(20):
+        decision = decide(STARTING, tried(*[STARTING] * (waking + 1)), policy, 0.5, waking=waking, asleep=59.0)
+        assert isinstance(decision, Again)
+        assert decision.waking
+        assert 0 < decision.after_seconds <= 10
+    assert decide(STARTING, tried(*[STARTING] * 21), policy, 0.5, waking=20, asleep=60.0) == Done()
+
+
+def test_what_waited_for_a_start_is_no_failed_attempt() -> None:
+    policy = RetryPolicy(attempts=2)
+    assert isinstance(decide(BUSY, tried(STARTING, STARTING, BUSY), policy, 0.5, waking=2, asleep=None), Again)
+    assert decide(BUSY, tried(STARTING, STARTING, BUSY, BUSY), policy, 0.5, waking=2, asleep=None) == Done()
+
+
+def test_one_that_is_missing_is_believed_soon() -> None:
+    assert isinstance(decide(MISSING, tried(MISSING), POLICY, 0.5, asleep=1.0), Again)
+    assert decide(MISSING, tried(MISSING), POLICY, 0.5, asleep=31.0) == Done()
+    assert decide(MISSING, tried(MISSING), POLICY, 0.5, asleep=None) == Done()
+
+
+def test_other_failures_do_not_look_asleep() -> None:
+    for kind, status in ((ErrorKind.SERVER_ERROR, 500), (ErrorKind.UNAVAILABLE, 502), (ErrorKind.NOT_FOUND, 404)):
+        reply = Reply(Outcome.ERROR, error=CallError(kind, "m", status))
+        assert decide(reply, tried(reply), RetryPolicy(attempts=1), 0.5, asleep=1.0) == Done()

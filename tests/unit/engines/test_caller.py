@@ -143,6 +143,19 @@ class TestInTheBackground:
         assert "limits.run_timeout (0.02 s)" in call.reply.error.message
         assert len(server.sent("POST")) == 1
 
+    def test_a_run_that_the_server_cut_off_is_not_begun_again(self) -> None:
+        late = {"id": "r/1 ?", "status": "failed", "error": {"code": "task_timeout", "message": "too long"}}
+
+        def answer(method: str, path: str, body: Any) -> Reply:
+            return reply(late) if method == "GET" else reply({"id": "r/1 ?", "status": "queued", "output": []})
+
+        server = Server(answer)
+        call = ask(server, recipe(wire=self.BACKGROUND))
+        assert call is not None
+        assert call.reply.error is not None
+        assert (call.reply.error.kind, len(server.sent("POST"))) == (ErrorKind.AGENT_ERROR, 1)
+        assert {path for method, path, _ in server.heard if method == "GET"} == {"/runs/r%2F1%20%3F"}
+
     def test_a_server_that_answers_at_once_is_believed(self) -> None:
         server = Server(lambda *_: responses_reply("at once"))
         call = ask(server, recipe(wire=self.BACKGROUND))
