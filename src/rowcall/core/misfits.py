@@ -109,7 +109,8 @@ def shared_misfits(name: str, columns: Sequence[Column] | None, texts: sql.SqlTe
         return []
     lacks = [column for column in sql.column_names(texts[f"tables/{name}"]) if column not in {c.name for c in columns}]
     said = f"the table exists but lacks {', '.join(lacks[:5])}"
-    return [Problem("", f"{name}.table", said, hint="Name another table.")] if lacks else []
+    hint = "It may be an earlier version's: name another table, or drop this one."
+    return [Problem("", f"{name}.table", said, hint=hint)] if lacks else []
 
 
 def _plain(type_: str) -> str:
