@@ -12,14 +12,12 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 from urllib.parse import quote
 
 from rowcall.core.endpoints import RequestError, Wire, build_body, corrected, first_token_at
 from rowcall.core.invocation_id import invocation_id
-from rowcall.core.limits import Budget
 from rowcall.core.outcome import read_reply, request_id_of, retryable
-from rowcall.core.ports import Connect, EndpointClient, OpenJournal
+from rowcall.core.ports import EndpointClient
 from rowcall.core.records import (
     Attempt,
     Call,
@@ -32,8 +30,9 @@ from rowcall.core.records import (
     Reply,
     Usage,
 )
-from rowcall.core.retry import Again, RetryPolicy, decide
-from rowcall.core.spans import SpanContext, traceparent
+from rowcall.core.retry import Again, decide
+from rowcall.core.spans import traceparent
+from rowcall.engines.recipe import Recipe, Row
 from rowcall.engines.stopping import Stopping
 
 LONGEST_WAIT = 900.0
@@ -44,47 +43,17 @@ MOST_FAILED_RUNS = 100
 """How many failed runs of one question are passed over before it is given up."""
 _CORRECTABLE = ("responses", "chat", "durable")
 _USED_BEFORE = 409
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """Everything a task needs, picklable and without secrets. Times are in seconds, `deadline_ns` is Unix time."""
-
-    connect: Connect
-    open_journal: OpenJournal
-    url: str
-    runs_url: str
-    headers: tuple[tuple[str, str], ...]
-    wire: Wire
-    share: int
-    timeout: float
-    run_timeout: float
-    retry: RetryPolicy
-    corrections: int
-    most_bytes: int | None
-    deadline_ns: int | None
-    flush_rows: int
-    flush_seconds: float
-    budget: Budget
-    spans: SpanContext
-    null_prompt: str
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A row to ask. `request` is JSON text, None where it is not to be asked; `keys` is a slice of one row of the keys column."""
-
-    request_hash: str
-    request: str | None
-    keys: Any
+_MAYBE_ASLEEP = (404, 503)
 
 
 @dataclass(slots=True)
 class _Asking:
-    """One call so far. `run` counts the runs of the question that failed, `used` the tokens of answers that were corrected."""
+    """One call so far. `body` is what is sent for the request, empty until it is written. `run` counts the runs of the question
+    that failed, `used` the tokens of answers that were corrected."""
 
     row: Row
     request: Mapping[str, object]
+    body: bytes = b""
     trace_id: str = field(default_factory=lambda: secrets.token_hex(16))
     started_ns: int = field(default_factory=time.time_ns)
     attempts: list[Attempt] = field(default_factory=list[Attempt])
@@ -141,11 +110,15 @@ class Caller:
             return False
         if recipe.wire.shape not in _CORRECTABLE or self._stopping.over():
             return False
-        before, asking.request = asking.request, corrected(asking.request, reply.text or "", reply.error.message)
-        if self._complaint(asking) is not None:
-            asking.request = before
+        once_more = replace(
+            asking,
+            request=corrected(asking.request, reply.text or "", reply.error.message),
+            corrections=asking.corrections + 1,
+            body=b"",
+        )
+        if self._complaint(once_more) is not None:
             return False
-        asking.corrections += 1
+        asking.request, asking.corrections, asking.body = once_more.request, once_more.corrections, once_more.body
         asking.used += reply.usage
         self._counts["retries"] += 1
         return True
@@ -194,9 +167,9 @@ class Caller:
         finally:
             self._counts["in_flight"] -= 1
         asking.attempts.append(_noted(number, started, asking.waited, reply, got, self._recipe.wire))
-        self._awake = self._awake or reply.error is None
+        self._awake = self._awake or (isinstance(got, HttpReply) and got.status not in _MAYBE_ASLEEP)
         if self._recipe.wire.shape == "durable" and reply.error is not None and not _lost(got):
-            asking.run += 1
+            _begin_another(asking)
         return reply
 
     async def _post(self, asking: _Asking, number: int) -> HttpReply | HttpFailure:
@@ -207,7 +180,7 @@ class Caller:
             got = await self._client.send(HttpRequest(recipe.url, self._body(asking), headers, recipe.timeout))
             if not self._failed_before(got) or asking.run >= MOST_FAILED_RUNS:
                 return got
-            asking.run += 1
+            _begin_another(asking)
 
     def _failed_before(self, got: HttpReply | HttpFailure) -> bool:
         if self._recipe.wire.shape != "durable" or isinstance(got, HttpFailure):
@@ -235,17 +208,29 @@ class Caller:
             if reply.running is None and not _passing(reply, got):
                 return _as_a_run(reply), got
             wait = min(wait * 1.5, MOST_BETWEEN_LOOKS)
+        if self._stopping.over():
+            return None
         message = f"the run {run} was not done within limits.run_timeout ({recipe.run_timeout:g} s)"
         given_up = HttpFailure(ErrorKind.AGENT_ERROR, message)
         return read_reply(given_up, recipe.wire, 0), given_up
 
     def _body(self, asking: _Asking) -> bytes:
+        """The body of the request, written once."""
+        if asking.body:
+            return asking.body
         wire, run_id = self._recipe.wire, ""
         if wire.shape == "durable":
             again = f"{asking.corrections}.{asking.run}" if asking.corrections or asking.run else ""
             run_id = invocation_id(self._recipe.spans.job, _first_key(asking.row), asking.row.request_hash, again)
         body = build_body(asking.request, wire, run_id)
-        return json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+        asking.body = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+        return asking.body
+
+
+def _begin_another(asking: _Asking) -> None:
+    """The run of this question failed; the next one has another id."""
+    asking.run += 1
+    asking.body = b""
 
 
 def unasked(row: Row, kind: ErrorKind, message: str) -> Call:

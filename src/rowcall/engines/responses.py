@@ -18,7 +18,7 @@ from rowcall.core.limits import stop_reason
 from rowcall.core.plan import RunPlan
 from rowcall.core.ports import Connect, Journal, OpenJournal, SqlSession
 from rowcall.core.records import Progress
-from rowcall.engines.caller import Recipe
+from rowcall.engines.recipe import Recipe
 from rowcall.engines.worker import PROGRESS_NOTES, STOP_NOTE, run_task
 
 POLL_SECONDS = 0.2

@@ -25,7 +25,8 @@ from rowcall.core.ports import Batches, Journal
 from rowcall.core.records import Call, CallError, ErrorKind, Outcome, Progress
 from rowcall.core.segments import Finished, segment
 from rowcall.core.spans import call_spans
-from rowcall.engines.caller import Caller, Recipe, Row, unasked
+from rowcall.engines.caller import Caller, unasked
+from rowcall.engines.recipe import Recipe, Row
 from rowcall.engines.stopping import Stopping
 
 if TYPE_CHECKING:

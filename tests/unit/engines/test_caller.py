@@ -18,7 +18,8 @@ from rowcall.core.records import Call, ErrorKind, HttpFailure, HttpReply, HttpRe
 from rowcall.core.retry import RetryPolicy
 from rowcall.core.spans import SpanContext
 from rowcall.engines import caller
-from rowcall.engines.caller import Caller, Recipe, Row
+from rowcall.engines.caller import Caller
+from rowcall.engines.recipe import Recipe, Row
 from rowcall.engines.stopping import Stopping
 from rowcall.testing import FakeEndpoint, MemoryJournal, error_reply, responses_reply
 

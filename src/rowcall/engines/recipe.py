@@ -1,0 +1,43 @@
+"""What travels to the tasks of the `responses` engine, and the rows they are given."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from rowcall.core.endpoints import Wire
+from rowcall.core.limits import Budget
+from rowcall.core.ports import Connect, OpenJournal
+from rowcall.core.retry import RetryPolicy
+from rowcall.core.spans import SpanContext
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything a task needs, picklable and without secrets. Times are in seconds, `deadline_ns` is Unix time."""
+
+    connect: Connect
+    open_journal: OpenJournal
+    url: str
+    runs_url: str
+    headers: tuple[tuple[str, str], ...]
+    wire: Wire
+    share: int
+    timeout: float
+    run_timeout: float
+    retry: RetryPolicy
+    corrections: int
+    most_bytes: int | None
+    deadline_ns: int | None
+    flush_rows: int
+    flush_seconds: float
+    budget: Budget
+    spans: SpanContext
+    null_prompt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row to ask. `request` is JSON text, None where it is not to be asked; `keys` is a slice of one row of the keys column."""
+
+    request_hash: str
+    request: str | None
+    keys: Any
