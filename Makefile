@@ -1,7 +1,8 @@
-# make demo   set up everything and run a real job on this machine
-# make test   set up everything and run the tests
-# make check  lint, types, import layers
-# make bench  how close a run comes to the ideal time
+# make demo          set up everything and run a real job on this machine
+# make test          set up everything and run the tests
+# make test-clients  set up Databricks' clients and agent servers apart, and test against them
+# make check         lint, types, import layers
+# make bench         how close a run comes to the ideal time
 
 NEW_ENOUGH := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
 # The first Python on the path that is new enough, or the one that is given: make demo PYTHON=python3.12
@@ -10,22 +11,36 @@ PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11; do \
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+LOCAL  := '.[local,dev]'
+CLIENTS ?= .venv-clients
 
-.PHONY: demo test check bench format clean
+.PHONY: demo test test-clients check bench format clean
+
+# $(call set-up,FOLDER,CONSTRAINTS,WHAT): a virtual environment FOLDER with WHAT in it.
+define set-up
+	@"$(PYTHON)" -c '$(NEW_ENOUGH)' 2>/dev/null || { echo "rowcall needs Python 3.11, 3.12 or 3.13; name one: make PYTHON=…"; exit 1; }
+	@$(1)/bin/python -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear $(1)
+	@echo "Setting up $(1) …"
+	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(2) uv
+	@$(1)/bin/python -m uv pip install --quiet --python $(1)/bin/python $(3)
+	@touch $@
+endef
 
 $(READY): pyproject.toml constraints.txt
-	@"$(PYTHON)" -c '$(NEW_ENOUGH)' 2>/dev/null || { echo "rowcall needs Python 3.11, 3.12 or 3.13; name one: make PYTHON=…"; exit 1; }
-	@$(BIN)/python -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear $(VENV)
-	@echo "Setting up $(VENV) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
-	@$(BIN)/python -m uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[local,dev]'
-	@touch $@
+	$(call set-up,$(VENV),constraints.txt,--constraint constraints.txt --editable $(LOCAL))
+
+# A whole set and no resolving: constraints-clients.txt names every package there is to be.
+$(CLIENTS)/.ready: pyproject.toml constraints-clients.txt
+	$(call set-up,$(CLIENTS),constraints-clients.txt,--no-deps --requirement constraints-clients.txt --editable .)
 
 demo: $(READY)
 	@$(BIN)/rowcall demo
 
 test: $(READY)
 	$(BIN)/python -m pytest
+
+test-clients: $(CLIENTS)/.ready
+	$(CLIENTS)/bin/python -m pytest tests/clients
 
 check: $(READY)
 	$(BIN)/ruff check .
@@ -41,4 +56,4 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) .rowcall dist build
+	rm -rf $(VENV) $(CLIENTS) .rowcall dist build
