@@ -1,5 +1,6 @@
 """One definition, both engines, both kinds of SqlSession: the same rows in give the same outputs, outcomes and error kinds."""
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -263,6 +264,43 @@ def test_structured_answers_become_typed_columns(both: Both):
         assert (row := both.run(job)).ok == 1, row.message
         (out,) = both.bench.outputs(job)
         assert (out["answer"]["sentiment"], out["answer"]["words"]) == ("positive", 10)
+
+
+CORRECT = {
+    "object": "response",
+    "output": [
+        {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": '{"score": 0.5}'}]}
+    ],
+}
+"""What an agent says that was told what is wrong."""
+
+
+@pytest.mark.parametrize("corrections", [0, 1, 2])
+def test_an_answer_that_breaks_the_schema_is_asked_for_again_with_what_was_wrong(both: Both, corrections: int):
+    both.bench.behave(faults=[{"match": "This answer does not fit", "status": 200, "body": CORRECT}])
+    name = f"corrections_{corrections}"
+    job = both.job(name, answer={"schema": {"score": "double"}, "corrections": corrections})
+    both.fill(name, [{"id": 1, "text": "it's \\ no JSON"}, {"id": 2, "text": '{"score": 1}'}])
+    row = both.run(job)
+    assert (row.status, row.message, row.ok) == ("done", None, 1 if corrections == 0 else 2)
+    first, second = both.bench.outputs(job)
+    if corrections:
+        assert (first["outcome"], first["answer"]["score"], first["attempts"]) == ("ok", 0.5, 2)
+    else:
+        assert (first["outcome"], first["attempts"]) == ("invalid", 1)
+    assert (second["answer"]["score"], second["attempts"]) == (1.0, 1)
+    assert both.bench.figures()["calls"] == (2 if corrections == 0 else 3)
+    assert both.run(job).asked == (1 if corrections == 0 else 0)
+
+
+def test_corrections_have_an_end(both: Both):
+    job = both.job("no_end", MODEL, answer={"schema": {"score": "double"}, "corrections": 2})
+    both.fill("no_end", [{"id": 1, "text": "no JSON"}])
+    row = both.run(job)
+    assert (row.status, dict(row.failures), both.bench.figures("echo-model")["calls"]) == ("done", {"invalid": 1}, 3)
+    bodies = [one["body"]["messages"] for one in control(both.bench.sandbox, "GET", "requests/echo-model")]
+    assert "no JSON" in json.dumps(bodies[-1])
+    assert "whole JSON object" in json.dumps(bodies[-1])
 
 
 def test_an_answer_that_breaks_the_schema_is_invalid(both: Both):

@@ -7,7 +7,7 @@ from rowcall.core import sql
 from rowcall.core.ai_query.form import Form
 from rowcall.core.ai_query.probing import Probes
 from rowcall.core.ai_query.reply import Reader, reader_of
-from rowcall.core.ai_query.statements import Ask, ReadReplies, ask, null_prompts, read_replies
+from rowcall.core.ai_query.statements import Ask, Correct, ReadReplies, ask, correct_pending, null_prompts, read_replies
 from rowcall.core.definition import AiQueryEngine, AutoEngine, JobDefinition, ResponsesEngine
 from rowcall.core.errors import DefinitionError, Problem
 from rowcall.core.limits import Split, auto_tasks, split
@@ -51,6 +51,7 @@ class AiQueryPlan:
     read: ReadReplies
     reader: Reader
     null_prompts: str
+    correct: Correct
     rows_per_statement: int | None
     statement_timeout: float
     publish_seconds: float
@@ -117,6 +118,7 @@ class AiQueryStatements:
     ways: tuple[Way, ...]
     read: ReadReplies
     null_prompts: str
+    correct: Correct
     reader: Reader
 
 
@@ -135,6 +137,7 @@ def ai_query_statements(
         ),
         read=read_replies(texts, tables),
         null_prompts=null_prompts(texts, tables),
+        correct=correct_pending(texts, tables),
         reader=reader_of(task, probes.found[0].form, fields),
     )
 
@@ -146,6 +149,7 @@ def ai_query_plan(engine: AiQueryEngine | AutoEngine, reason: str, statements: A
         ways=statements.ways,
         read=statements.read,
         null_prompts=statements.null_prompts,
+        correct=statements.correct,
         reader=statements.reader,
         rows_per_statement=engine.rows_per_statement if engine.rows_per_statement != "auto" else None,
         statement_timeout=engine.statement_timeout,

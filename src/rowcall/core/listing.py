@@ -48,6 +48,8 @@ def _asking(plan: RunPlan) -> Iterator[Statement]:
     yield "the type of the replies", type_of_replies(plan.bound.tables.replies)
     returns = next((way.returns for way in engine.ways if way.returns), "string")
     yield "read the replies", engine.read.sql(reading_of(returns), 1)
+    if plan.calls.corrections:
+        yield "where answers break the schema", engine.correct.text
 
 
 def _waves(engine: AiQueryPlan, way: Way, pending: int, note: str) -> Iterator[Statement]:

@@ -12,10 +12,13 @@ The statements run in a thread of their own, so that Ctrl-C can cancel the one t
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
+from rowcall.core.ai_query.correction import corrected_text
 from rowcall.core.ai_query.failure import failure
 from rowcall.core.ai_query.waves import Wave, next_rows
 from rowcall.core.engine_plan import TRIAL_ROWS, AiQueryPlan, Way
@@ -98,7 +101,8 @@ def _wait_for_end(done: Callable[[], bool], session: SqlSession) -> None:
 @dataclass(slots=True)
 class _Asked:
     """What the waves did so far: the last one that ended, the failures of statements in a row, and the waves in a row of which
-    most rows were put off. `until` is when the statement under way is given up, on the monotonic clock."""
+    most rows were put off. `until` is when the statement under way is given up, on the monotonic clock. `corrections` counts by
+    request hash how often a request was changed, `corrected` holds the changed ones that are not in the pending table yet."""
 
     number: int = 0
     collected: int = 0
@@ -110,6 +114,8 @@ class _Asked:
     until: float | None = None
     overdue: bool = False
     exhausted: bool = False
+    corrections: dict[str, int] = field(default_factory=dict[str, int])
+    corrected: dict[str, str] = field(default_factory=dict[str, str])
 
 
 class _Waves:
@@ -219,12 +225,38 @@ class _Waves:
         if statement is None:
             return
         statements = {asked.number: statement}
-        looked = self._collector.collect(asked.collected + 1, statements, settle or self._settles)
+        corrects = partial(self._corrects, way)
+        looked = self._collector.collect(asked.collected + 1, statements, settle or self._settles, corrects)
         asked.collected = asked.number
+        self._write_corrected()
         asked.last = Wave(looked, (statement.ended_ns - statement.started_ns) / 1e9)
         asked.exhausted = looked == 0
         if settle is None:
             self._judge(looked)
+
+    def _corrects(self, way: Way, row: Mapping[str, Any], reply: Reply) -> bool:
+        """Take down the request to ask instead, where an answer breaks the schema and may be corrected."""
+        asked, request_hash = self._asked, row["request_hash"]
+        done = asked.corrections.get(request_hash, 0)
+        if reply.outcome is not Outcome.INVALID or reply.error is None or done >= self._plan.calls.corrections:
+            return False
+        text = corrected_text(row["request"], reply.text or "", reply.error.message, way.form.name)
+        if text is None:
+            return False
+        asked.corrections[request_hash], asked.corrected[request_hash] = done + 1, text
+        return True
+
+    def _write_corrected(self) -> None:
+        """Put the changed requests into the pending table; the next wave asks them."""
+        import pyarrow as pa
+
+        corrected, self._asked.corrected = self._asked.corrected, {}
+        if not corrected:
+            return
+        rows = pa.table({"request_hash": list(corrected), "request": list(corrected.values())})
+        correct = self._engine.correct
+        self._session.view_of_files(correct.corrected, [self._journal.write_record("corrected", rows)])
+        self._session.execute(correct.text)
 
     def _send(self, way: Way, rows: int) -> Statement | None:
         """Run the statement of a wave; None where it failed and another may succeed, or the run stops."""

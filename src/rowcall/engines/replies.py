@@ -84,6 +84,8 @@ class Collected:
 
 Accept = Callable[[Reply, int], bool]
 """Whether a reply settles its request; the number says how often it was asked."""
+Corrects = Callable[[Mapping[str, Any], Reply], bool]
+"""Whether a row of the table of replies is to be asked again with what was wrong with its answer."""
 
 
 def settles(reply: Reply, tries: int, attempts: int) -> bool:
@@ -114,8 +116,11 @@ class Collector:
         rows = _rows(self._session, self._replies.null_prompts)
         self._write(self._finished_null(row, error) for row in rows if row["request_hash"] not in self.total.settled)
 
-    def collect(self, since: int, statements: Mapping[int, Statement], accept: Accept) -> int:
-        """Settle what waves from `since` on were answered; returns how many replies were looked at.
+    def collect(
+        self, since: int, statements: Mapping[int, Statement], accept: Accept, corrects: Corrects | None = None
+    ) -> int:
+        """Settle what waves from `since` on were answered; returns how many replies were looked at. What `corrects` takes is
+        settled by a later wave.
 
         Raises `SqlError` with `missing` where nothing was asked yet.
         """
@@ -131,6 +136,8 @@ class Collector:
                 looked += 1
                 reply = read(row["answer"], row["error"], self._replies.reader, self._speech)
                 self._note(reply)
+                if corrects is not None and corrects(row, reply):
+                    continue
                 if accept(reply, int(row["tries"])):
                     yield self._finished(row, reply, statements.get(int(row["wave"])))
                 else:

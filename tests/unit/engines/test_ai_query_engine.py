@@ -315,9 +315,9 @@ class TestRowsThatFail:
         assert sizes(session) == [3]
 
     def test_an_answer_that_does_not_fit_is_paid_for_once(self) -> None:
-        """Over HTTP it is not asked again either (`core.retry.decide`)."""
+        """Where it is not to be corrected; over HTTP it is not asked again either (`core.retry.decide`)."""
         session = staged(2, lambda request, tries, form: ("not json", None))
-        progress = run(planned(2, answer={"schema": {"score": "double"}}), session)
+        progress = run(planned(2, answer={"schema": {"score": "double"}, "corrections": 0}), session)
         assert {row["outcome"] for row in session.journal.rows()} == {"invalid"}
         assert (progress.failed, progress.retries, sizes(session)) == (2, 0, [2])
 
@@ -616,7 +616,7 @@ class TestWays:
 
     def test_an_answer_that_does_not_fit_the_schema_is_an_answer_to_the_form(self) -> None:
         session = staged(4, lambda request, tries, form: ("not json", None))
-        plan = planned(4, STRUCT, STRUCT, **AGENT, answer={"schema": {"score": "double"}})
+        plan = planned(4, STRUCT, STRUCT, **AGENT, answer={"schema": {"score": "double"}, "corrections": 0})
         run(plan, session)
         assert {form for form, _, _ in session.asked} == {"responses"}
         assert sizes(session) == [TRIAL_ROWS, 1]

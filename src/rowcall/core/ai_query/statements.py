@@ -11,6 +11,7 @@ from rowcall.core.ai_query.sql_value import literal_text
 from rowcall.core.sql import SqlTexts, Tables, fill
 
 SETTLED_SUFFIX = "_settled"
+CORRECTED_SUFFIX = "_corrected"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,19 @@ def probe(texts: SqlTexts, endpoint: str, form: Form, *, files: bool) -> str:
 
 def read_replies(texts: SqlTexts, tables: Tables) -> ReadReplies:
     return ReadReplies(texts["statements/read_replies"], tables.pending, tables.replies)
+
+
+@dataclass(frozen=True, slots=True)
+class Correct:
+    """The statement that writes corrected requests into the pending table, from the view `corrected`."""
+
+    text: str
+    corrected: str
+
+
+def correct_pending(texts: SqlTexts, tables: Tables) -> Correct:
+    corrected = f"{tables.staged}{CORRECTED_SUFFIX}"
+    return Correct(fill(texts, "statements/correct_pending", pending=tables.pending, corrected=corrected), corrected)
 
 
 def null_prompts(texts: SqlTexts, tables: Tables) -> str:
