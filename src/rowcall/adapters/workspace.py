@@ -1,6 +1,8 @@
 """`Workspace` over the databricks-sdk: what is known about apps and serving endpoints."""
 
+import asyncio
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from typing import Any
 
@@ -8,6 +10,7 @@ from rowcall.adapters.workspace_login import WorkspaceLogin, get, login_kind, sd
 from rowcall.core.errors import SetupError
 from rowcall.core.login import LoginKind
 from rowcall.core.loose import parse_json
+from rowcall.core.records import HttpFailure, HttpReply, HttpRequest
 
 APP_SECONDS = 20.0
 
@@ -34,14 +37,16 @@ class DatabricksWorkspace:
         return self._get(f"/api/2.0/serving-endpoints/{name}")
 
     def look(self, url: str) -> tuple[int, object] | None:
-        import requests
+        from rowcall.adapters.http import connect
 
-        login = workspace_config(self._login).authenticate()
-        try:
-            reply = requests.get(url, headers=login, timeout=APP_SECONDS, allow_redirects=False)
-        except requests.RequestException:
-            return None
-        return reply.status_code, parse_json(reply.content)
+        async def once() -> HttpReply | HttpFailure:
+            async with connect(self._login) as client:
+                return await client.send(HttpRequest(url, None, {}, APP_SECONDS))
+
+        # In a thread of its own: a notebook's has a loop that runs already.
+        with ThreadPoolExecutor(1) as aside:
+            got = aside.submit(lambda: asyncio.run(once())).result()
+        return None if isinstance(got, HttpFailure) else (got.status, parse_json(got.body))
 
     def login_kind(self) -> LoginKind:
         return login_kind(self._login)
