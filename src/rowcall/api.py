@@ -6,7 +6,6 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,11 @@ from rowcall.core.errors import DefinitionError, Problem, RunError, SqlError
 from rowcall.core.job_file.reader import locate, parse_job
 from rowcall.core.plan import RunOptions, RunPlan, bind, make_plan
 from rowcall.core.ports import Reporter, Row, SqlSession
-from rowcall.core.readiness import Readiness
 from rowcall.core.records import Progress
 from rowcall.core.report import RunRow
-from rowcall.facts import LoadedJob, count_rows, endpoint_facts, facts
+from rowcall.facts import LoadedJob, count_rows, facts
 from rowcall.recovery import announced, recover
+from rowcall.waiting import wait_until_ready
 from rowcall.wiring import Options, Surroundings, surroundings, tables_only
 
 
@@ -97,19 +96,11 @@ def _run(loaded: LoadedJob, here: Surroundings, given: RunOptions, reporter: Rep
         here.session.execute(sql.create_volume(sql_texts(), here.journal_volume))
     with announced(loaded.definition.job, given.run_id, here.journals):
         recover(loaded.definition.job, here.session, here.journals, reporter)
+        wait_until_ready(loaded.definition, here, reporter)
         made = make_here(loaded, here, given)
         reporter.plan(made)
-        look = partial(_readiness, loaded.definition, here)
-        outside = runner.Outside(here.session, here.journals, here.connect(loaded.definition), reporter, look)
+        outside = runner.Outside(here.session, here.journals, here.connect(loaded.definition), reporter)
         return runner.run(made, outside, __version__, _context(here))
-
-
-def _readiness(definition: JobDefinition, here: Surroundings) -> Readiness:
-    """As the endpoint is now. Raises `RunError` where it is gone."""
-    try:
-        return endpoint_facts(definition, here).readiness
-    except DefinitionError as error:
-        raise RunError(str(error)) from error
 
 
 def runs(table: str, *, job: str | None = None, limit: int = 20, options: Options | None = None) -> list[Row]:

@@ -65,7 +65,9 @@ class LiveReporter:
 
     def step(self, text: str) -> None:
         self._stop()
-        if self._console.is_terminal:
+        quiet = time.monotonic() - self._spoke
+        if self._console.is_terminal or quiet >= QUIET_SECONDS:
+            self._spoke = time.monotonic()
             self._console.print(plain(f"  {text} …", style="dim"))
 
     def progress(self, progress: RunProgress) -> None:
@@ -194,7 +196,8 @@ def plan_facts(plan: RunPlan) -> Iterable[tuple[str, str]]:
     yield "endpoint", f"{endpoint} at {endpoint.url}"
     yield "api", f"{_said_api(endpoint)}: {endpoint.api_reason}"
     if endpoint.readiness.waiting:
-        yield "waiting", f"{endpoint.readiness.waiting}; a run waits up to {duration(calls.warm_up)} for it"
+        waits = f"a run waits up to {duration(calls.warm_up)} for it, and asks it then how it is asked"
+        yield "waiting", f"{endpoint.readiness.waiting}; {waits}"
     yield "engine", f"{engine.kind}: {engine.reason}"
     yield from _engine_facts(engine, plan.session)
     counts = f"{rows.source:,} source = {rows.duplicates:,} duplicate + {rows.answered:,} answered + {rows.pending:,} pending"

@@ -1,5 +1,4 @@
-"""The order of a run: recover → prepare → wait until the endpoint is ready → execute → publish → report. Every decision is in the
-plan.
+"""The order of a run: recover → prepare → execute → publish → report. Every decision is in the plan.
 
 What a crash costs, by where it happens (the same command again does the rest):
 
@@ -26,15 +25,11 @@ from rowcall.core import report
 from rowcall.core.errors import RowcallError, RunError, reason_of
 from rowcall.core.plan import RunPlan
 from rowcall.core.ports import Connect, JournalStore, OpenJournal, Reporter, SqlSession
-from rowcall.core.readiness import READY, Readiness
 from rowcall.core.records import Progress
 from rowcall.core.report import RunRow
 from rowcall.engines import ai_query, responses
 from rowcall.publishing import Publisher, publishing_of
 from rowcall.recovery import begin, forget, seal
-
-LOOK_SECONDS = 2.0
-"""Between looks at an endpoint that is not ready."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +40,6 @@ class Outside:
     journals: JournalStore
     connect: Connect
     reporter: Reporter
-    readiness: Callable[[], Readiness] = lambda: READY
 
 
 def run(plan: RunPlan, outside: Outside, version: str, context: Mapping[str, str]) -> RunRow:
@@ -72,39 +66,12 @@ def _execute(
     if not plan.rows.pending:
         return "done", None
     try:
-        _wait_until_ready(plan, outside)
         outside.session.execute(plan.bound.statements.pending)
         progress = _ask(plan, outside, publisher, open_journal, started_ns)
     except RowcallError as error:
         return "failed", str(error)
-    except _Interrupted:
-        return "stopped", responses.INTERRUPTED
     outside.reporter.progress(progress)
     return ("stopped", progress.stop) if progress.stop else ("done", None)
-
-
-class _Interrupted(Exception):  # noqa: N818 (not an error: somebody stopped the run)
-    """Ctrl-C before anything was asked."""
-
-
-def _wait_until_ready(plan: RunPlan, outside: Outside) -> None:
-    """Look at an endpoint that starts or is updated until it can answer. Raises `RunError` where that is in vain."""
-    began, seen = time.monotonic(), plan.bound.endpoint.readiness
-    endpoint = plan.bound.endpoint
-    try:
-        while seen.waiting:
-            waited = time.monotonic() - began
-            if waited > plan.calls.warm_up:
-                raise RunError(
-                    f"{endpoint} was not ready within limits.warm_up ({plan.calls.warm_up:g} s): {seen.waiting}"
-                )
-            outside.reporter.step(f"waiting for {endpoint}: {seen.waiting} ({waited:.0f} s)")
-            time.sleep(LOOK_SECONDS)
-            seen = outside.readiness()
-    except KeyboardInterrupt:
-        raise _Interrupted from None
-    if seen.hopeless:
-        raise RunError(f"{endpoint} cannot answer: {seen.hopeless}")
 
 
 def _ask(plan: RunPlan, outside: Outside, publisher: Publisher, open_journal: OpenJournal, started_ns: int) -> Progress:

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from rowcall import waiting
 from rowcall.core.definition import JobDefinition
-from rowcall.core.errors import DefinitionError
+from rowcall.core.errors import DefinitionError, RunError
 from rowcall.core.spans import Span
+from rowcall.testing import RecordingReporter
 from support import Bench, control, make_job, texts
 
 CUSTOM = {"tier": "gold", "n": 5}
@@ -351,10 +353,7 @@ class TestDurable:
 
 class TestReadiness:
     def test_an_endpoint_that_is_updated_is_waited_for(self, bench: Bench, monkeypatch: pytest.MonkeyPatch):
-        from rowcall import runner
-        from rowcall.testing import RecordingReporter
-
-        monkeypatch.setattr(runner, "LOOK_SECONDS", 0.05)
+        monkeypatch.setattr(waiting, "LOOK_SECONDS", 0.05)
         control(
             bench.sandbox, "PUT", "lookup/echo", {"ready": "NOT_READY", "config_update": "IN_PROGRESS", "lookups": 3}
         )
@@ -366,19 +365,28 @@ class TestReadiness:
         waits = [step for step in reporter.steps if "waiting for serving echo: it is being updated" in step]
         assert len(waits) == 3
 
-    def test_a_wait_has_an_end_and_nothing_is_asked(self, bench: Bench, monkeypatch: pytest.MonkeyPatch):
-        from rowcall import runner
-
-        monkeypatch.setattr(runner, "LOOK_SECONDS", 0.02)
+    @pytest.mark.parametrize("limit", ["warm_up", "deadline"])
+    def test_a_wait_has_an_end_and_nothing_is_asked(self, bench: Bench, monkeypatch: pytest.MonkeyPatch, limit: str):
+        monkeypatch.setattr(waiting, "LOOK_SECONDS", 0.02)
         control(bench.sandbox, "PUT", "lookup/echo", {"ready": "NOT_READY"})
-        job = make_job("never_ready", endpoint={"serving": "echo"}, limits={"warm_up": "0.1s"})
-        bench.fill("never_ready", texts(2))
+        job = make_job(f"never_ready_{limit}", endpoint={"serving": "echo"}, limits={limit: "0.1s"})
+        bench.fill(f"never_ready_{limit}", texts(2))
         try:
-            row = bench.run(job)
+            with pytest.raises(RunError, match=rf"serving echo was not ready within limits.{limit} \(0.1 s\)"):
+                bench.run(job)
         finally:
-            control(bench.sandbox, "PUT", "lookup/echo", {"ready": "READY"})
-        assert (row.status, row.asked, bench.figures()["calls"]) == ("failed", 0, 0)
-        assert "was not ready within limits.warm_up" in str(row.message)
+            control(bench.sandbox, "PUT", "lookup/echo", {})
+        assert bench.figures()["calls"] == 0
+
+    def test_an_app_that_starts_is_asked_then_how_it_is_asked(self, bench: Bench, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr(waiting, "LOOK_SECONDS", 0.05)
+        control(bench.sandbox, "PUT", "lookup/echo-durable", {"compute": "STARTING", "lookups": 2})
+        job = make_job("starting_durable", endpoint={"app": "echo-durable"})
+        bench.fill("starting_durable", texts(2))
+        reporter = RecordingReporter()
+        assert bench.run(job, reporter=reporter).ok == 2
+        assert "waiting for app echo-durable: its compute is STARTING" in reporter.steps[0]
+        assert reporter.plans[0].bound.endpoint.api == "durable"
 
     @pytest.mark.parametrize(
         ("state", "said"),

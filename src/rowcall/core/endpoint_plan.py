@@ -30,7 +30,7 @@ _PATHS: Mapping[Api, str] = {
 _ROUTES: Mapping[str, Api] = {path: api for api, path in _PATHS.items()}
 _SERVER_SAID: Mapping[AgentServer, str] = {
     "responses": "the app says at /agent/info that it is an agent with the Responses API",
-    "invocations": "the app is an agent server without the Responses API",
+    "invocations": "the app is an agent server without the Responses API; a ChatAgent needs shape: chat",
     "durable": "the app has the invocation API of the durable agent server",
     "": "agents on apps answer the Responses API",
 }
@@ -86,6 +86,7 @@ def endpoint_plan(definition: JobDefinition, facts: EndpointFacts, answer: Answe
     api, reason = _api(definition, facts)
     shape = _shape(definition, facts, api)
     run: Run = "background" if not isinstance(endpoint, ServingEndpoint) and endpoint.background else "direct"
+    _refuse_what_cannot_be(definition, api, shape, run)
     url = _url(definition, facts, api)
     timeout, timeout_reason = _timeout(definition, api, run)
     return EndpointPlan(
@@ -149,6 +150,24 @@ def _refuse_the_hopeless(endpoint: str, kind: str, facts: EndpointFacts) -> None
         raise DefinitionError([Problem("", f"endpoint.{kind}", said, hint="Start or repair it, then run again.")])
 
 
+def _refuse_what_cannot_be(definition: JobDefinition, api: Api, shape: Shape, run: Run) -> None:
+    """What contradicts the way to ask that was decided on."""
+    endpoint = definition.endpoint
+    if endpoint.stream and shape in ("records", "inputs", "durable"):
+        raise _misfit("endpoint.stream", f"{_said(api, shape)} do not stream", "stream: false")
+    if run == "background" and shape not in ("responses", "durable"):
+        raise _misfit("endpoint.background", f"{_said(api, shape)} have no runs in the background", "background: false")
+    if isinstance(endpoint, ServingEndpoint) and endpoint.gateway and api == "invocations":
+        raise _misfit("endpoint.gateway", "the AI gateway has no invocations", "api: responses or chat")
+    if isinstance(endpoint, AppEndpoint) and definition.request.databricks_options:
+        hint = "custom_inputs; the trace's id is asked for anyway"
+        raise _misfit("request.databricks_options", "are for Model Serving; apps do not know them", hint)
+
+
+def _said(api: Api, shape: Shape) -> str:
+    return "runs on the durable agent server" if shape == "durable" else f"{api} with the shape {shape}"
+
+
 def _api(definition: JobDefinition, facts: EndpointFacts) -> tuple[Api, str]:
     endpoint, inputs = definition.endpoint, definition.request.inputs is not None
     if endpoint.api != "auto":
@@ -185,7 +204,7 @@ def _serving_api(endpoint: ServingEndpoint, facts: EndpointFacts) -> tuple[Api, 
         return "responses", f"its task is {facts.task}"
     if endpoint.gateway:
         return "chat", "models behind the AI gateway answer chats"
-    return "responses", "it says no task; agents answer the Responses API"
+    return "responses", "it says no task; agents answer the Responses API, a custom model takes request.inputs"
 
 
 def _shape(definition: JobDefinition, facts: EndpointFacts, api: Api) -> Shape:

@@ -174,7 +174,7 @@ def make_plan(definition: JobDefinition, bound: Bound, facts: Facts, counts: Row
             timeout=bound.endpoint.timeout,
             run_timeout=limits.run_timeout,
             warm_up=limits.warm_up,
-            retry=RetryPolicy(attempts=limits.attempts, warm_up=limits.warm_up),
+            retry=_retry(bound.endpoint, limits.attempts, limits.warm_up),
             corrections=definition.answer.corrections if definition.answer != "text" else 0,
             deadline=limits.deadline,
             budget=budget,
@@ -190,6 +190,13 @@ def make_plan(definition: JobDefinition, bound: Bound, facts: Facts, counts: Row
             content=definition.traces.content,
         ),
     )
+
+
+def _retry(endpoint: EndpointPlan, attempts: int, warm_up: float) -> RetryPolicy:
+    """The platform's endpoints may be scaled to zero, and the workspace knows those it serves: a 404 of one is none. Of other
+    servers nothing of the kind is known."""
+    starts = 0.0 if endpoint.kind == "url" else warm_up
+    return RetryPolicy(attempts, warm_up=starts, missing=starts if endpoint.kind == "serving" else 0.0)
 
 
 def tables_beside(definition: JobDefinition) -> tuple[str, str]:

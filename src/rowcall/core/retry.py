@@ -14,7 +14,6 @@ from rowcall.core.records import Attempt, CallError, ErrorKind, Outcome, Reply
 _MOST_DOUBLINGS = 32
 _SPREAD_SECONDS = 0.25
 _MOST_BETWEEN_LOOKS = 10.0
-_BELIEVE_404 = 30.0
 _UNAVAILABLE = 503
 _ASLEEP_CODES = ("RESOURCE_DOES_NOT_EXIST", "resource_does_not_exist")
 _SPREAD_SHARE = 0.1
@@ -23,13 +22,14 @@ _SPREAD_SHARE = 0.1
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """`attempts` counts the first one. The back-off doubles from `base` to `cap`, in seconds. `warm_up` is how long an endpoint
-    that has not answered yet may take to start, in seconds."""
+    that has not answered yet may take to start, `missing` how long it may seem to be missing meanwhile, in seconds."""
 
     attempts: int
     base: float = 0.5
     cap: float = 60.0
     paced_attempts: int = 100
     warm_up: float = 900.0
+    missing: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,8 @@ def decide(
     0 ≤ `jitter` < 1. `asleep` says for how many seconds the endpoint has not answered anybody, None once it has."""
     error = reply.error
     if asleep is not None and is_asleep(error, asleep, policy):
-        return Again(min(_MOST_BETWEEN_LOOKS, 1.0 + waking) * (1 - jitter / 2), waking=True)
+        own = min(_MOST_BETWEEN_LOOKS, 1.0 + waking) * (1 - jitter / 2)
+        return Again(max(own, reply.retry_after or 0.0), waking=True)
     if reply.outcome is not Outcome.ERROR or error is None or not retryable(error.kind):
         return Done()
     paced = sum(is_paced(attempt.error, attempt.retry_after) for attempt in attempts)
@@ -78,12 +79,11 @@ def decide(
 
 
 def is_asleep(error: CallError | None, asleep: float, policy: RetryPolicy) -> bool:
-    """Whether a failure is that of an endpoint that is scaled to zero or starts. A missing one fails alike, so a 404 is believed
-    soon (FACTS 2.4)."""
+    """Whether a failure is that of an endpoint that is scaled to zero or starts (FACTS 2.4)."""
     if error is None:
         return False
     if error.kind is ErrorKind.NOT_FOUND:
-        return error.code in _ASLEEP_CODES and asleep < min(policy.warm_up, _BELIEVE_404)
+        return error.code in _ASLEEP_CODES and asleep < policy.missing
     return error.kind is ErrorKind.UNAVAILABLE and error.status == _UNAVAILABLE and asleep < policy.warm_up
 
 

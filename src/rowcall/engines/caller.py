@@ -10,13 +10,14 @@ import random
 import secrets
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from urllib.parse import quote
+from typing import TypeVar
 
 from rowcall.core.endpoints import RequestError, Wire, build_body, corrected, first_token_at
 from rowcall.core.invocation_id import invocation_id
-from rowcall.core.outcome import read_reply, request_id_of, retryable
+from rowcall.core.loose import mapping, parse_json
+from rowcall.core.outcome import read_reply, request_id_of
 from rowcall.core.ports import EndpointClient
 from rowcall.core.records import (
     Attempt,
@@ -32,24 +33,28 @@ from rowcall.core.records import (
 )
 from rowcall.core.retry import Again, decide
 from rowcall.core.spans import traceparent
+from rowcall.engines.following import follow
 from rowcall.engines.recipe import Recipe, Row
 from rowcall.engines.stopping import Stopping
 
 LONGEST_WAIT = 900.0
 """Seconds a row waits for a quota; where more is asked for, the run stops and another may go on later."""
-FIRST_LOOK, MOST_BETWEEN_LOOKS = 0.5, 10.0
-"""Seconds between looks at a run in the background; each wait is half as long again as the one before."""
 MOST_FAILED_RUNS = 100
-"""How many failed runs of one question are passed over before it is given up."""
+"""How many runs of one question that were over before are passed over."""
+ASIDE_BYTES = 1024 * 1024
+"""A larger body is read in a thread, so that the calls beside it do not have to wait for that."""
 _CORRECTABLE = ("responses", "chat", "durable")
-_USED_BEFORE = 409
+_ACCEPTED, _USED_BEFORE = 202, 409
 _MAYBE_ASLEEP = (404, 503)
+_MOST_CONFLICTS = 3
+
+Made = TypeVar("Made")
 
 
 @dataclass(slots=True)
 class _Asking:
     """One call so far. `body` is what is sent for the request, empty until it is written. `run` counts the runs of the question
-    that failed, `used` the tokens of answers that were corrected."""
+    that failed, `used` the tokens of answers that were corrected. `old` says that the last run was over before it was asked for."""
 
     row: Row
     request: Mapping[str, object]
@@ -62,6 +67,7 @@ class _Asking:
     run: int = 0
     corrections: int = 0
     used: Usage = field(default_factory=Usage)
+    old: bool = False
 
 
 class Caller:
@@ -83,6 +89,18 @@ class Caller:
         complaint = self._complaint(asking)
         if complaint is not None:
             return unasked(row, *complaint)
+        call = await self._ask_with_corrections(asking)
+        while call is not None and asking.old and call.reply.outcome is not Outcome.OK:
+            # An earlier run of the job was answered so; asked again, the question is to be answered anew.
+            asking.request, asking.corrections = json.loads(row.request), 0
+            _begin_another(asking)
+            if asking.run > MOST_FAILED_RUNS or self._stopping.over():
+                break
+            call = await self._ask_with_corrections(asking)
+        return call
+
+    async def _ask_with_corrections(self, asking: _Asking) -> Call | None:
+        """The answer, or the last of those that broke the schema."""
         invalid: Reply | None = None
         while True:
             reply = await self._answer(asking)
@@ -141,7 +159,8 @@ class Caller:
     async def _wait(self, decision: Again, asking: _Asking) -> None:
         asking.waited = decision.after_seconds
         if asking.waited > LONGEST_WAIT:
-            self._stopping.stop(f"the endpoint asks to come back in {asking.waited / 60:,.0f} minutes")
+            wish = asking.attempts[-1].retry_after or asking.waited
+            self._stopping.stop(f"the endpoint asks to come back in {wish / 60:,.0f} minutes")
             return
         self._counts["retries"] += 1
         asking.waking += decision.waking
@@ -158,61 +177,48 @@ class Caller:
         started = time.time_ns()
         try:
             got = await self._post(asking, number)
-            reply = read_reply(got, self._recipe.wire, time.time_ns())
+            reply = await self._read(got)
             if reply.running is not None:
-                followed = await self._follow(reply.running)
+                followed = await follow(reply.running, self._recipe, self._client, self._stopping, self._read)
                 if followed is None:
                     return None
                 reply, got = followed
         finally:
             self._counts["in_flight"] -= 1
-        asking.attempts.append(_noted(number, started, asking.waited, reply, got, self._recipe.wire))
+        asking.attempts.append(
+            await self._aside(got, _noted, number, started, asking.waited, reply, got, self._recipe.wire)
+        )
         self._awake = self._awake or (isinstance(got, HttpReply) and got.status not in _MAYBE_ASLEEP)
-        if self._recipe.wire.shape == "durable" and reply.error is not None and not _lost(got):
+        if self._recipe.wire.shape == "durable" and _failed(reply, got):
             _begin_another(asking)
         return reply
 
     async def _post(self, asking: _Asking, number: int) -> HttpReply | HttpFailure:
-        """Send the request. On the durable agent server, past the runs of this question that failed before."""
+        """Send the request. On the durable agent server, past the runs of this question that failed before, and an id or two
+        that another text has used."""
         recipe = self._recipe
         headers = {**dict(recipe.headers), "traceparent": traceparent(asking.trace_id, number)}
+        conflicts = 0
         while True:
             got = await self._client.send(HttpRequest(recipe.url, self._body(asking), headers, recipe.timeout))
-            if not self._failed_before(got) or asking.run >= MOST_FAILED_RUNS:
+            if recipe.wire.shape != "durable" or isinstance(got, HttpFailure):
+                return got
+            state = mapping(parse_json(got.body)).get("status") if got.status == _ACCEPTED else None
+            conflicts += got.status == _USED_BEFORE
+            asking.old = state == "completed"
+            over = state == "failed" or (got.status == _USED_BEFORE and conflicts <= _MOST_CONFLICTS)
+            if not over or asking.run >= MOST_FAILED_RUNS or self._stopping.over():
                 return got
             _begin_another(asking)
 
-    def _failed_before(self, got: HttpReply | HttpFailure) -> bool:
-        if self._recipe.wire.shape != "durable" or isinstance(got, HttpFailure):
-            return False
-        reply = read_reply(got, self._recipe.wire, 0)
-        failed = 200 <= got.status < 300 and reply.error is not None and retryable(reply.error.kind)
-        return failed or got.status == _USED_BEFORE
+    async def _read(self, got: HttpReply | HttpFailure) -> Reply:
+        return await self._aside(got, read_reply, got, self._recipe.wire, time.time_ns())
 
-    async def _follow(self, run: str) -> tuple[Reply, HttpReply | HttpFailure] | None:
-        """Look after a run until it is done. When the task stops, a run that can be found again is let go of; another, which would
-        be paid for twice, is given one exchange's time."""
-        recipe = self._recipe
-        until, wait = time.monotonic() + recipe.run_timeout, FIRST_LOOK
-        url = f"{recipe.runs_url}/{quote(run, safe='')}"
-        while time.monotonic() < until:
-            if not self._stopping.over():
-                await self._stopping.pause(min(wait, until - time.monotonic()))
-            elif recipe.wire.shape == "durable":
-                return None
-            else:
-                until = min(until, time.monotonic() + recipe.timeout)
-                await asyncio.sleep(wait)
-            got = await self._client.send(HttpRequest(url, None, dict(recipe.headers), recipe.timeout))
-            reply = read_reply(got, recipe.wire, time.time_ns())
-            if reply.running is None and not _passing(reply, got):
-                return _as_a_run(reply), got
-            wait = min(wait * 1.5, MOST_BETWEEN_LOOKS)
-        if self._stopping.over():
-            return None
-        message = f"the run {run} was not done within limits.run_timeout ({recipe.run_timeout:g} s)"
-        given_up = HttpFailure(ErrorKind.AGENT_ERROR, message)
-        return read_reply(given_up, recipe.wire, 0), given_up
+    async def _aside(self, got: HttpReply | HttpFailure, work: Callable[..., Made], *arguments: object) -> Made:
+        """Do work on what came back, in a thread where that is much."""
+        if isinstance(got, HttpReply) and len(got.body) > ASIDE_BYTES:
+            return await asyncio.to_thread(work, *arguments)
+        return work(*arguments)
 
     def _body(self, asking: _Asking) -> bytes:
         """The body of the request, written once."""
@@ -270,23 +276,10 @@ def _first_token_ns(got: HttpReply, wire: Wire) -> int | None:
     return None if at is None else next((when for size, when in got.arrivals if size >= at), None)
 
 
-def _passing(reply: Reply, got: HttpReply | HttpFailure) -> bool:
-    """Whether a look at a run failed, which says nothing about the run."""
-    whole = isinstance(got, HttpReply) and 200 <= got.status < 300
-    return not whole and reply.error is not None and retryable(reply.error.kind)
-
-
-def _as_a_run(reply: Reply) -> Reply:
-    """What an error means of a run: one that the server does not know is lost, and may be begun anew; one that took its time and
-    was cut off would do so again."""
-    kinds = {ErrorKind.NOT_FOUND: ErrorKind.SERVER_ERROR, ErrorKind.TIMEOUT: ErrorKind.AGENT_ERROR}
-    error = reply.error
-    return reply if error is None else replace(reply, error=replace(error, kind=kinds.get(error.kind, error.kind)))
-
-
-def _lost(got: HttpReply | HttpFailure) -> bool:
-    """Whether an exchange failed on the way, so that the run it was about may go on."""
-    return isinstance(got, HttpFailure) or not 200 <= got.status < 300
+def _failed(reply: Reply, got: HttpReply | HttpFailure) -> bool:
+    """Whether a run is over and failed. What failed on the way, or cannot be read, says nothing of the run."""
+    told = isinstance(got, HttpReply) and 200 <= got.status < 300
+    return told and reply.error is not None and reply.error.kind is not ErrorKind.BAD_REPLY
 
 
 def _first_key(row: Row) -> str:

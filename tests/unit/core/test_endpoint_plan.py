@@ -94,6 +94,11 @@ def test_an_app_is_asked_as_its_server_says(server: AgentServer, api: str) -> No
     assert "app" in plan.api_reason
 
 
+def test_an_app_on_the_durable_agent_server_does_not_stream() -> None:
+    with pytest.raises(DefinitionError, match=r"endpoint.stream: runs on the durable agent server do not stream"):
+        made({**APP, "stream": True}, server="durable")
+
+
 def test_a_custom_model_is_asked_by_invocations_with_records() -> None:
     plan = made(S, **INPUTS)
     assert (plan.api, plan.wire.shape, plan.wire.model, plan.most_bytes) == ("invocations", "records", None, 16 * MB)
@@ -107,6 +112,21 @@ def test_a_custom_model_is_asked_by_invocations_with_records() -> None:
         ({**S, "api": "chat"}, "", INPUTS, "endpoint.api: request.inputs are for a custom model"),
         ({**S, "shape": "chat"}, "", INPUTS, "endpoint.shape: chat carries messages"),
         ({**S, "shape": "records"}, "", {}, "endpoint.shape: records are named columns"),
+        ({**S, "stream": True}, "", INPUTS, "endpoint.stream: invocations with the shape records do not stream"),
+        ({**S, "gateway": "mlflow"}, "", INPUTS, "endpoint.gateway: the AI gateway has no invocations"),
+        ({**S, "gateway": "mlflow", "shape": "chat"}, "", {}, "endpoint.gateway: the AI gateway has no invocations"),
+        (
+            {"url": f"{HOST}/chat/completions", "background": True},
+            "",
+            {},
+            "endpoint.background: chat with the shape chat have no runs in the background",
+        ),
+        (
+            APP,
+            "",
+            {"request": {"input": "x", "databricks_options": {"return_trace": True}}},
+            "request.databricks_options: are for Model Serving",
+        ),
     ],
 )
 def test_what_does_not_go_together(endpoint: dict[str, Any], task: str, more: dict[str, Any], said: str) -> None:
@@ -124,6 +144,7 @@ def test_what_does_not_go_together(endpoint: dict[str, Any], task: str, more: di
         {**S, "api": "durable"},
         {**S, "gateway": "mlflow", "api": "invocations"},
         {**S, "request_tags": {"a": "b"}},
+        {**S, "gateway": "mlflow", "request_tags": {"a": "{b}"}},
         {**S, "background": True},
         {**S, "api": "chat", "shape": "chat"},
         {"url": f"{HOST}/v1", "api": "chat", "background": True},

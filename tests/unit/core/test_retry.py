@@ -1,5 +1,7 @@
 """When a row is asked again."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -135,10 +137,17 @@ def test_what_waited_for_a_start_is_no_failed_attempt() -> None:
     assert decide(BUSY, tried(STARTING, STARTING, BUSY, BUSY), policy, 0.5, waking=2, asleep=None) == Done()
 
 
-def test_one_that_is_missing_is_believed_soon() -> None:
-    assert isinstance(decide(MISSING, tried(MISSING), POLICY, 0.5, asleep=1.0), Again)
-    assert decide(MISSING, tried(MISSING), POLICY, 0.5, asleep=31.0) == Done()
-    assert decide(MISSING, tried(MISSING), POLICY, 0.5, asleep=None) == Done()
+def test_one_that_seems_missing_is_waited_for_where_it_is_known_to_exist() -> None:
+    known = RetryPolicy(attempts=1, missing=30.0)
+    assert isinstance(decide(MISSING, tried(MISSING), known, 0.5, asleep=29.0), Again)
+    assert decide(MISSING, tried(MISSING), known, 0.5, asleep=31.0) == Done()
+    assert decide(MISSING, tried(MISSING), known, 0.5, asleep=None) == Done()
+    assert decide(MISSING, tried(MISSING), RetryPolicy(attempts=1), 0.5, asleep=1.0) == Done()
+
+
+def test_one_that_starts_says_itself_how_long_to_wait() -> None:
+    reply = replace(STARTING, retry_after=45.0)
+    assert decide(reply, tried(reply), RetryPolicy(attempts=1), 0.5, asleep=1.0) == Again(45.0, waking=True)
 
 
 def test_other_failures_do_not_look_asleep() -> None:

@@ -16,8 +16,9 @@ from rowcall.core.invocation_id import invocation_id
 from rowcall.core.limits import Budget
 from rowcall.core.records import Call, ErrorKind, HttpFailure, HttpReply, HttpRequest, Outcome
 from rowcall.core.retry import RetryPolicy
+from rowcall.core.segments import Finished, segment
 from rowcall.core.spans import SpanContext
-from rowcall.engines import caller
+from rowcall.engines import following
 from rowcall.engines.caller import Caller
 from rowcall.engines.recipe import Recipe, Row
 from rowcall.engines.stopping import Stopping
@@ -83,8 +84,8 @@ def ask(server: Server, made: Recipe, *, stop: Stopping | None = None, asked: Ro
 
 @pytest.fixture(autouse=True)
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(caller, "FIRST_LOOK", 0.001)
-    monkeypatch.setattr(caller, "MOST_BETWEEN_LOOKS", 0.002)
+    monkeypatch.setattr(following, "FIRST_LOOK", 0.001)
+    monkeypatch.setattr(following, "MOST_BETWEEN_LOOKS", 0.002)
 
 
 def reply(body: Mapping[str, Any], status: int = 200) -> HttpReply:
@@ -156,6 +157,34 @@ class TestInTheBackground:
         assert call.reply.error is not None
         assert (call.reply.error.kind, len(server.sent("POST"))) == (ErrorKind.AGENT_ERROR, 1)
         assert {path for method, path, _ in server.heard if method == "GET"} == {"/runs/r%2F1%20%3F"}
+
+    @pytest.mark.parametrize(
+        "strange",
+        [
+            HttpReply(200, {"content-type": "text/html"}, b"<html>maintenance</html>", 1),
+            responses_reply("answer of another run", id="resp_2"),
+        ],
+        ids=["a page", "another run"],
+    )
+    def test_what_says_nothing_of_the_run_does_not_end_it(self, strange: HttpReply) -> None:
+        looks = iter([strange, strange])
+
+        def answer(method: str, path: str, body: Any) -> Reply:
+            if method == "POST":
+                return reply({"id": "resp_1", "status": "queued", "output": []})
+            return next(looks, responses_reply("its own answer", id="resp_1"))
+
+        server = Server(answer)
+        call = ask(server, recipe(wire=self.BACKGROUND))
+        assert call is not None
+        assert (call.reply.text, len(server.sent("POST")), len(call.attempts)) == ("its own answer", 1, 1)
+
+    def test_a_run_that_is_called_dot_dot_is_none(self) -> None:
+        server = Server(lambda *_: reply({"id": "..", "status": "queued", "output": []}))
+        call = ask(server, recipe(wire=self.BACKGROUND, retry=RetryPolicy(attempts=1)))
+        assert call is not None
+        assert call.reply.error is not None
+        assert (call.reply.error.kind, server.sent("GET")) == (ErrorKind.BAD_REPLY, [])
 
     def test_a_server_that_answers_at_once_is_believed(self) -> None:
         server = Server(lambda *_: responses_reply("at once"))
@@ -244,6 +273,36 @@ class TestDurable:
         assert call is not None
         assert (call.reply.text, len(durable.runs)) == ("hello", 2)
 
+    def test_a_failure_told_at_once_is_an_attempt(self) -> None:
+        server = Server(lambda method, path, body: reply({"id": body["id"], "status": "failed", "error": "boom"}))
+        call = ask(server, recipe(wire=self.DURABLE, retry=RetryPolicy(attempts=3, base=0.001)))
+        assert call is not None
+        assert (call.reply.outcome, len(call.attempts)) == (Outcome.ERROR, 3)
+        assert len({body["id"] for body in server.sent("POST")}) == len(server.heard) == 3
+
+    @pytest.mark.parametrize(
+        "said",
+        [HttpReply(200, {"content-type": "text/html"}, b"<html>log in</html>", 1), error_reply(409)],
+        ids=["a page", "for ever in use"],
+    )
+    def test_what_is_no_run_begins_no_others_without_end(self, said: HttpReply) -> None:
+        server = Server(lambda *_: said)
+        call = ask(server, recipe(wire=self.DURABLE, retry=RetryPolicy(attempts=2, base=0.001)))
+        assert call is not None
+        assert (call.reply.outcome, len(call.attempts)) == (Outcome.ERROR, 2)
+        assert len(server.heard) <= 8
+
+    @pytest.mark.parametrize("before", ["", {"output": [{"type": "interrupt"}], "status": "interrupted"}])
+    def test_what_an_earlier_run_of_the_job_was_not_answered_is_answered_anew(self, before: Any) -> None:
+        outcomes = iter([{"status": "completed", "output": before}])
+        durable = Durable(lambda _: next(outcomes, {"status": "completed", "output": "now"}))
+        first = ask(Server(durable), recipe(wire=self.DURABLE))
+        assert first is not None
+        assert (first.reply.outcome is Outcome.OK, len(durable.runs)) == (False, 1)
+        again = ask(Server(durable), recipe(wire=self.DURABLE))
+        assert again is not None
+        assert (again.reply.text, len(durable.runs)) == ("now", 2)
+
     def test_a_stop_lets_go_of_a_run_that_can_be_found_again(self) -> None:
         stopping: list[Stopping] = []
 
@@ -278,6 +337,13 @@ class TestCorrections:
         assert '{"score": "high"}' in json.dumps(assistant, ensure_ascii=False).replace('\\"', '"')
         assert "expected double" in json.dumps(user)
         assert [attempt.error is None for attempt in call.attempts] == [False, True]
+
+    def test_tokens_that_cannot_be_believed_cost_no_row(self) -> None:
+        server = Server(lambda *_: responses_reply("no JSON", usage={"input_tokens": 2**62, "output_tokens": 5}))
+        call = ask(server, recipe(wire=self.WIRE, corrections=2))
+        assert call is not None
+        assert (call.reply.usage.input_tokens, call.reply.usage.output_tokens) == (None, 15)
+        assert segment([Finished(call, [], None, row().keys)]).num_rows == 1
 
     def test_after_the_last_correction_the_answer_is_invalid(self) -> None:
         server = Server(lambda *_: responses_reply("no JSON"))

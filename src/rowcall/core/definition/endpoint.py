@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Discriminator, Field, StringConstraints, Tag, field_validator, model_validator
 
 from rowcall.core.definition.fields import Model, Name
+from rowcall.core.template import varies
 
 _MODEL_NAME = r"^[A-Za-z][A-Za-z0-9_.-]{0,254}$"
 _KEY_PLACE = r"^(env:[A-Za-z_][A-Za-z0-9_]*|\{\{secrets/[A-Za-z0-9_.@-]+/[A-Za-z0-9_.@-]+\}\})$"
@@ -66,6 +67,9 @@ class AppEndpoint(_InTheBackground):
 
     app: Name
 
+    def __str__(self) -> str:
+        return f"app {self.app}"
+
     @model_validator(mode="after")
     def _route_of_an_app(self) -> "AppEndpoint":
         if self.api == "chat":
@@ -83,6 +87,16 @@ class ServingEndpoint(_Endpoint):
     request_tags: dict[str, str] = Field(
         default_factory=dict, description="Tags of each request in the AI gateway's usage table; needs gateway."
     )
+
+    def __str__(self) -> str:
+        return f"serving {self.serving}"
+
+    @field_validator("request_tags")
+    @classmethod
+    def _same_for_all(cls, value: dict[str, str]) -> dict[str, str]:
+        if varies(value):
+            raise ValueError("are the same for all rows; a column in braces is not filled here")
+        return value
 
     @model_validator(mode="after")
     def _route_of_serving(self) -> "ServingEndpoint":
@@ -112,6 +126,9 @@ class UrlEndpoint(_InTheBackground):
                 "expected an address without a user, a query or a fragment; a key goes in api_key: env:NAME"
             )
         return value.rstrip("/")
+
+    def __str__(self) -> str:
+        return f"url {self.base}"
 
     @property
     def base(self) -> str:
