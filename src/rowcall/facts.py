@@ -18,7 +18,7 @@ from rowcall.core.login import refused_by_apps
 from rowcall.core.misfits import misfits
 from rowcall.core.plan import Bound, Facts, situation_of, tables_beside
 from rowcall.core.ports import SqlSession
-from rowcall.core.readiness import READY, app_readiness, serving_readiness
+from rowcall.core.readiness import READY, Readiness, app_readiness, serving_readiness
 from rowcall.core.records import Column, RowCounts
 from rowcall.wiring import Surroundings
 
@@ -44,7 +44,7 @@ def facts(loaded: LoadedJob, here: Surroundings) -> Facts:
     except SqlError as error:
         problems.append(_source_problem(definition, query, here.session, error))
     try:
-        endpoint = endpoint_facts(definition, here)
+        endpoint = _endpoint_facts(definition, here)
     except DefinitionError as error:
         problems += error.problems
     if problems or endpoint is None:
@@ -129,7 +129,7 @@ def _source_problem(definition: JobDefinition, query: str | None, session: SqlSe
     return Problem("", f"prompts.{key}", error.reason)
 
 
-def endpoint_facts(definition: JobDefinition, here: Surroundings) -> EndpointFacts:
+def _endpoint_facts(definition: JobDefinition, here: Surroundings) -> EndpointFacts:
     """Raises `DefinitionError` where the endpoint is not there or cannot be asked with this login."""
     endpoint = definition.endpoint
     match endpoint:
@@ -144,6 +144,19 @@ def endpoint_facts(definition: JobDefinition, here: Surroundings) -> EndpointFac
             assert_never(endpoint)
 
 
+def readiness(definition: JobDefinition, here: Surroundings) -> Readiness:
+    """As the endpoint is now; one that is not there is for the plan to complain of."""
+    match definition.endpoint:
+        case AppEndpoint(app=name):
+            return app_readiness(here.workspace.app(name) or {})
+        case ServingEndpoint(serving=name):
+            return serving_readiness(here.workspace.serving(name) or {})
+        case UrlEndpoint():
+            return READY
+        case _:
+            assert_never(definition.endpoint)
+
+
 def _app_facts(endpoint: AppEndpoint, here: Surroundings) -> EndpointFacts:
     app = here.workspace.app(endpoint.app)
     if app is None:
@@ -154,10 +167,10 @@ def _app_facts(endpoint: AppEndpoint, here: Surroundings) -> EndpointFacts:
     login = here.workspace.login_kind()
     if reason := refused_by_apps(login):
         raise _misfit("endpoint.app", reason)
-    url, readiness = str(app.get("url") or "").rstrip("/"), app_readiness(app)
-    asked = endpoint.api == "auto" and endpoint.shape == "auto" and readiness == READY
+    url, seen = str(app.get("url") or "").rstrip("/"), app_readiness(app)
+    asked = endpoint.api == "auto" and endpoint.shape == "auto" and seen == READY
     server = agent_server(lambda path: here.workspace.look(url + path)) if asked else ""
-    return EndpointFacts(url, server=server, readiness=readiness, login=login)
+    return EndpointFacts(url, server=server, readiness=seen, login=login)
 
 
 def _serving_facts(endpoint: ServingEndpoint, here: Surroundings) -> EndpointFacts:

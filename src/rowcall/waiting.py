@@ -6,7 +6,7 @@ import time
 from rowcall.core.definition import JobDefinition
 from rowcall.core.errors import RunError
 from rowcall.core.ports import Reporter
-from rowcall.facts import endpoint_facts
+from rowcall.facts import readiness
 from rowcall.wiring import Surroundings
 
 LOOK_SECONDS = 2.0
@@ -14,13 +14,12 @@ LOOK_SECONDS = 2.0
 
 
 def wait_until_ready(definition: JobDefinition, here: Surroundings, reporter: Reporter) -> None:
-    """Look at the endpoint until it can answer, or will not. Raises `RunError` where that takes longer than the job allows,
-    `DefinitionError` where there is no such endpoint."""
+    """Look at the endpoint until it can answer, or will not. Raises `RunError` where that takes longer than the job allows."""
     limits, began = definition.limits, time.monotonic()
     patience, limit = limits.warm_up, "limits.warm_up"
     if limits.deadline is not None and limits.deadline < patience:
         patience, limit = limits.deadline, "limits.deadline"
-    while why := endpoint_facts(definition, here).readiness.waiting:
+    while why := readiness(definition, here).waiting:
         waited = time.monotonic() - began
         if waited > patience:
             raise RunError(

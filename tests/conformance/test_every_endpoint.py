@@ -393,11 +393,14 @@ class TestReadiness:
         [({"compute": "STOPPED"}, "its compute is STOPPED"), ({"app": "CRASHED"}, "it is CRASHED")],
     )
     def test_an_app_that_will_not_answer_fails_at_plan_time(self, bench: Bench, state: dict[str, str], said: str):
-        control(bench.sandbox, "PUT", "lookup/echo", {**state, "lookups": 1})
+        control(bench.sandbox, "PUT", "lookup/echo", state)
         job = make_job("stopped")
         bench.fill("stopped", texts(1))
-        with pytest.raises(DefinitionError, match=said):
-            bench.run(job)
+        try:
+            with pytest.raises(DefinitionError, match=said):
+                bench.run(job)
+        finally:
+            control(bench.sandbox, "PUT", "lookup/echo", {})
 
     @pytest.mark.parametrize("endpoint", [{"serving": "nobody"}, {"app": "nobody"}])
     def test_one_that_is_not_there_fails_at_plan_time(self, bench: Bench, endpoint: dict[str, str]):
