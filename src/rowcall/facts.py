@@ -138,6 +138,7 @@ def _endpoint_facts(definition: JobDefinition, here: Surroundings) -> EndpointFa
         case ServingEndpoint():
             return _serving_facts(endpoint, here)
         case UrlEndpoint():
+            here.check_key(definition)
             secret = (endpoint.api_key or "").startswith("{{")
             return EndpointFacts(endpoint.base, login=here.workspace.login_kind() if secret else None)
         case _:

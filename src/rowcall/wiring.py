@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from rowcall.adapters.auth import Login, SecretLogin, key_login
+from rowcall.adapters.auth import Login, SecretLogin, credentials, key_login
 from rowcall.adapters.journal import FolderJournals
 from rowcall.adapters.spark import SparkSqlSession, ambient_spark
 from rowcall.adapters.volume_journal import VolumeJournals
@@ -64,6 +64,12 @@ class Surroundings:
         from rowcall.adapters.http import connect
 
         return partial(connect, _endpoint_login(definition, self.login))
+
+    def check_key(self, definition: JobDefinition) -> None:
+        """Raises `SetupError` where the secret that a job names as its key cannot be read."""
+        login = _endpoint_login(definition, self.login)
+        if isinstance(login, SecretLogin):
+            credentials(login)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import pytest
 
 from rowcall import waiting
 from rowcall.core.definition import JobDefinition
-from rowcall.core.errors import DefinitionError, RunError
+from rowcall.core.errors import DefinitionError, RunError, SetupError
 from rowcall.core.spans import Span
 from rowcall.testing import RecordingReporter
 from support import Bench, control, make_job, texts
@@ -182,6 +182,15 @@ def test_a_custom_model_is_asked_with_its_columns(bench: Bench, endpoint: dict[s
     assert (good["sentiment"], bad["sentiment"], good["words"]) == ("positive", "negative", 4)
     seen = control(bench.sandbox, "GET", "requests/text-scores")
     assert {(one["path"], *one["body"]) for one in seen} == {(path, key)}
+
+
+def test_a_key_that_is_no_secret_of_the_workspace_fails_at_plan_time(bench: Bench):
+    endpoint = {"url": bench.sandbox.host, "api_key": "{{secrets/apps/nobody}}"}
+    bench.fill("no_secret", texts(1))
+    with pytest.raises(
+        SetupError, match=r"names the secret \{\{secrets/apps/nobody\}\}, which the workspace does not have"
+    ):
+        bench.run(make_job("no_secret", endpoint=endpoint))
 
 
 def test_request_tags_go_out_as_the_gateways_header(bench: Bench):

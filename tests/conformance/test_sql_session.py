@@ -62,10 +62,10 @@ def counting() -> TaskWork:
     return count_rows
 
 
-def failing() -> TaskWork:
+def failing(error: Exception) -> TaskWork:
     def fail(batches: Batches) -> Iterator[pa.RecordBatch]:
         for _ in batches:
-            raise ValueError("no luck")
+            raise error
         yield pa.RecordBatch.from_pydict({"report": ["never"]})
 
     return fail
@@ -225,8 +225,10 @@ def test_fan_out_runs_as_many_tasks_as_it_was_told(session: SqlSession, tasks: i
 
 
 def test_a_task_that_fails_is_a_run_error_with_its_reason(session: SqlSession):
-    with pytest.raises(RunError, match="no luck"):
-        session.fan_out("SELECT id FROM range(10)", 1, failing())
+    with pytest.raises(RunError, match=r"^a Spark task failed: .*no luck"):
+        session.fan_out("SELECT id FROM range(10)", 1, failing(ValueError("no luck")))
+    with pytest.raises(RunError, match=r"^the journal is full$"):
+        session.fan_out("SELECT id FROM range(10)", 1, failing(RunError("the journal is full")))
 
 
 def new_ids(warehouse: WarehouseSqlSession, known: Sequence[str]) -> list[str]:

@@ -1,5 +1,6 @@
 """`SqlSession` over a SparkSession, using only what Spark Connect has: Databricks, Apache Spark and Sail alike."""
 
+import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 REPORT_SCHEMA = "report STRING"
+_OWN_ERROR = re.compile(r"rowcall\.core\.errors\.\w+: (.+)")
 
 
 class TableFolders(Protocol):
@@ -107,7 +109,7 @@ def _mapped(statement: str) -> Generator[None]:
     try:
         yield
     except PythonException as error:
-        raise RunError(f"a Spark task failed: {_last_line(str(error))}") from error
+        raise RunError(_told(_last_line(str(error)))) from error
     except PySparkException as error:
         text = str(error)
         raise SqlError(shorten(text), statement, missing=missing(text), conflict=conflict(text)) from error
@@ -116,6 +118,12 @@ def _mapped(statement: str) -> Generator[None]:
         if any(kind.__module__.split(".")[0] == "grpc" for kind in type(error).__mro__):
             raise RunError(f"the Spark server stopped answering: {shorten(str(error))}") from error
         raise
+
+
+def _told(line: str) -> str:
+    """What a task said on purpose as it is; anything else as a failure of Spark's."""
+    own = _OWN_ERROR.fullmatch(line)
+    return own[1] if own else f"a Spark task failed: {line}"
 
 
 def _last_line(text: str) -> str:
