@@ -11,9 +11,9 @@ import requests
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.config import Config
 from databricks.sdk.errors import Unauthenticated
-from databricks_cli import write_databricks_cli
 from sandbox_user import SECONDS, Workspace
 
+from databricks_cli import write_databricks_cli
 from rowcall.core.loose import one_line
 from rowcall.sandbox.process import SandboxProcess, start_sandbox
 from support import control
