@@ -20,6 +20,9 @@ class KeyLogin:
 
     variable: str
 
+    def __str__(self) -> str:
+        return f"the environment variable {self.variable}"
+
 
 @dataclass(frozen=True, slots=True)
 class SecretLogin:
@@ -30,7 +33,7 @@ class SecretLogin:
     workspace: WorkspaceLogin
 
     def __str__(self) -> str:
-        return f"{{{{secrets/{self.scope}/{self.key}}}}}"
+        return f"the secret {{{{secrets/{self.scope}/{self.key}}}}}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +96,11 @@ def _bearer(key: str) -> dict[str, str]:
 
 
 def _variable(login: KeyLogin) -> str:
-    key = os.environ.get(login.variable)
+    key = os.environ.get(login.variable, "").strip()
     if not key:
-        raise SetupError(
-            f"endpoint.api_key names the environment variable {login.variable}, which is not set where the calls are made"
-        )
+        raise _no_key(login, "which is not set where the calls are made, or empty")
+    if not key.isprintable():
+        raise _no_key(login, "which is not one line of printable text")
     return key
 
 
@@ -121,5 +124,5 @@ def _secret(login: SecretLogin) -> str:
     return key
 
 
-def _no_key(login: SecretLogin, why: str) -> SetupError:
-    return SetupError(f"endpoint.api_key names the secret {login}, {why}")
+def _no_key(login: KeyLogin | SecretLogin, why: str) -> SetupError:
+    return SetupError(f"endpoint.api_key names {login}, {why}")
