@@ -1,13 +1,16 @@
 """What a run leaves behind, and all it says on the way, holds no secret and no token."""
 
 import base64
+import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from configparser import ConfigParser
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import quote
 
@@ -27,6 +30,8 @@ ROWS = 120
 ACCESS_TOKEN = b"eyJhbGciOiJub25lIn0.sandbox."
 """How each of the sandbox's access and identity tokens begins."""
 WRONG_KEY = "sk-wrong-8fc2a1d09b7e4d55"
+QUOTED_KEY = "abc123SECRETkey999"
+"""A key that no pattern tells from other words."""
 LOUD = """
 import logging
 logging.basicConfig(level=logging.DEBUG)
@@ -51,12 +56,53 @@ outputs: {{table: main.demo.{name}}}
 """
 
 
+class Quoting(BaseHTTPRequestHandler):
+    """A model server that quotes the key it is sent: every second row is told in an answer, the others in an error."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        prompt = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["input"][-1]["content"]
+        key = self.headers["Authorization"].removeprefix("Bearer ")
+        assert key == QUOTED_KEY
+        if int(prompt.removeprefix("row ")) % 2:
+            self.reply(400, {"error": {"message": f"Incorrect API key provided: {key}", "code": key}}, key)
+        else:
+            content = [{"type": "output_text", "text": f"your key is {key}"}]
+            output = [{"type": "message", "role": "assistant", "content": content}]
+            self.reply(200, {"object": "response", "output": output}, key)
+
+    def reply(self, status: int, value: object, request_id: str) -> None:
+        body = json.dumps(value).encode()
+        self.send_response(status)
+        for name, said in {"Content-Type": "application/json", "X-Request-Id": request_id}.items():
+            self.send_header(name, said)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def quoting() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Quoting)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
 @dataclass
 class Project:
     """A folder where jobs are run by the command line; `said` is all that was printed and logged, by command."""
 
     folder: Path
     sandbox: SandboxProcess
+    quoting: str
     said: list[tuple[str, bytes]] = field(default_factory=list[tuple[str, bytes]])
 
     def __post_init__(self) -> None:
@@ -65,6 +111,7 @@ class Project:
             "by_login": "{app: echo}",
             "by_secret": f'{{{url}, api_key: "{{{{secrets/models/key}}}}"}}',
             "wrong": f'{{{url}, api_key: "env:WRONG_KEY"}}',
+            "quoted": f'{{url: "{self.quoting}", model: echo, api: responses, api_key: "env:QUOTED_KEY"}}',
         }
         for name, endpoint in endpoints.items():
             place = "driver" if name == "by_secret" else "executors"
@@ -86,6 +133,7 @@ class Project:
             "personal access token": found["sandbox-pat"]["token"].encode(),
             "identity token": identity,
             "wrong key": WRONG_KEY.encode(),
+            "quoted key": QUOTED_KEY.encode(),
             "access token": ACCESS_TOKEN,
         }
         assert identity.startswith(ACCESS_TOKEN)
@@ -96,6 +144,7 @@ class Project:
             "DATABRICKS_CONFIG_FILE": self.sandbox.config_file,
             "DATABRICKS_CONFIG_PROFILE": self.sandbox.profile,
             "WRONG_KEY": WRONG_KEY,
+            "QUOTED_KEY": QUOTED_KEY,
         }
         return subprocess.Popen(
             [sys.executable, "-c", LOUD, *command],
@@ -117,18 +166,20 @@ class Project:
         return control(self.sandbox, "GET", "figures").get("echo", {}).get("answered", 0)
 
     def leaks(self) -> list[str]:
-        """Everything but the folder of the sandbox's login, which is what it should be in."""
-        places = [*self.said, *files(self.folder), *files(self.folder.parent / "sandbox")]
+        places = self.places()
         assert all(any(part in place for place, _ in places) for part in ("sandbox.log", "_delta_log", "rows of"))
         return leaks(self.secrets, places)
 
+    def places(self) -> list[tuple[str, bytes]]:
+        """Everything but the folder of the sandbox's login, which is what it should be in."""
+        return [*self.said, *files(self.folder), *files(self.folder.parent / "sandbox")]
+
 
 @pytest.fixture
-def project(tmp_path: Path) -> Iterator[Project]:
-    for name in ("project", "login"):
-        (tmp_path / name).mkdir()
+def project(tmp_path: Path, quoting: str) -> Iterator[Project]:
+    (tmp_path / "project").mkdir()
     with start_sandbox(tmp_path / "sandbox", login=tmp_path / "login") as started:
-        made = Project(tmp_path / "project", started)
+        made = Project(tmp_path / "project", started, quoting)
         control(started, "PUT", "secrets/models/key", {"value": made.profiles["sandbox-pat"]["token"]})
         yield made
 
@@ -148,6 +199,10 @@ def test_runs_leave_no_secret_behind(project: Project):
     assert project.run("run", "by_secret.yml") == 0
     assert any(b'"value": "**REDACTED**"' in text for _, text in project.said)
     assert project.run("run", "wrong.yml", "--json") == 1
+    assert project.run("run", "quoted.yml", "--json") == 3
+    told = b"".join(content for place, content in project.places() if place.startswith("rows of"))
+    assert told.count(b"'your key is [redacted]'") >= ROWS // 2
+    assert told.count(b"Incorrect API key provided: [redacted]") >= ROWS // 2
     assert project.run("plan", "by_secret.yml", "--json") == 0
     assert project.run("sql", "by_login.yml") == 0
     assert project.leaks() == []

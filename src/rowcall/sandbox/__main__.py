@@ -24,7 +24,9 @@ PROFILE = "sandbox"
 def main() -> None:
     options = _options()
     home = Path(options.home).absolute()
-    home.mkdir(parents=True, exist_ok=True)
+    login = Path(options.login).absolute() if options.login else home
+    for folder in (home, login):
+        folder.mkdir(parents=True, exist_ok=True)
     try:
         listening = listen(options.port)
     except (OSError, OverflowError) as error:
@@ -32,7 +34,6 @@ def main() -> None:
     host = f"http://{LOOPBACK}:{listening.getsockname()[1]}"
     lakehouse = Path(options.lakehouse).absolute() if options.lakehouse else None
     sandbox = make_sandbox(home, host, options.upstream, options.token_ttl, lakehouse)
-    login = Path(options.login).absolute() if options.login else home
     config_file = _write_login(sandbox, login)
     ready = {"host": host, "config_file": str(config_file), "profile": PROFILE}
 
