@@ -1,7 +1,6 @@
 """What one HTTP exchange means: the answer, or the kind of failure and what a failure of that kind asks for.
 
-An error is told by the server's own code first and by the status second: a Databricks rate limit may come
-with status 400 (FACTS 2.3).
+The kinds themselves are told apart in `core.error_kinds`.
 """
 
 import re
@@ -14,6 +13,7 @@ from types import MappingProxyType
 from rowcall.core.answer import AnswerSchema, fit
 from rowcall.core.endpoints import Wire, read_body
 from rowcall.core.error_body import ServerError, page_text, read_error
+from rowcall.core.error_kinds import kind_of
 from rowcall.core.loose import one_line, parse_json
 from rowcall.core.records import CallError, ErrorKind, HttpFailure, HttpReply, Outcome, Reply
 
@@ -37,60 +37,6 @@ _TREATMENT: Mapping[ErrorKind, tuple[bool, bool]] = MappingProxyType(
     }
 )
 
-# Codes of Databricks, then of the model APIs it passes on (OpenAI, Anthropic, llama.cpp), in lower case.
-_KIND_OF_CODE: Mapping[str, ErrorKind] = MappingProxyType(
-    {
-        "request_limit_exceeded": ErrorKind.RATE_LIMITED,
-        "resource_exhausted": ErrorKind.RATE_LIMITED,
-        "temporarily_unavailable": ErrorKind.UNAVAILABLE,
-        "workspace_temporarily_unavailable": ErrorKind.UNAVAILABLE,
-        "deadline_exceeded": ErrorKind.TIMEOUT,
-        "internal_error": ErrorKind.SERVER_ERROR,
-        "unauthenticated": ErrorKind.UNAUTHENTICATED,
-        "permission_denied": ErrorKind.PERMISSION_DENIED,
-        "resource_does_not_exist": ErrorKind.NOT_FOUND,
-        "not_found": ErrorKind.NOT_FOUND,
-        "endpoint_not_found": ErrorKind.NOT_FOUND,
-        "bad_request": ErrorKind.BAD_REQUEST,
-        "invalid_parameter_value": ErrorKind.BAD_REQUEST,
-        "malformed_request": ErrorKind.BAD_REQUEST,
-        "429": ErrorKind.RATE_LIMITED,
-        "rate_limit_exceeded": ErrorKind.RATE_LIMITED,
-        "rate_limit_error": ErrorKind.RATE_LIMITED,
-        "overloaded_error": ErrorKind.UNAVAILABLE,
-        "timeout_error": ErrorKind.TIMEOUT,
-        "invalid_api_key": ErrorKind.UNAUTHENTICATED,
-        "authentication_error": ErrorKind.UNAUTHENTICATED,
-        "permission_error": ErrorKind.PERMISSION_DENIED,
-        # An account without money: waiting does not help, and no row can fare better.
-        "insufficient_quota": ErrorKind.PERMISSION_DENIED,
-        "model_not_found": ErrorKind.NOT_FOUND,
-        "not_found_error": ErrorKind.NOT_FOUND,
-        "context_length_exceeded": ErrorKind.BAD_REQUEST,
-        "request_too_large": ErrorKind.TOO_LARGE,
-    }
-)
-
-_KIND_OF_STATUS: Mapping[int, ErrorKind] = MappingProxyType(
-    {
-        401: ErrorKind.UNAUTHENTICATED,
-        403: ErrorKind.PERMISSION_DENIED,
-        404: ErrorKind.NOT_FOUND,
-        408: ErrorKind.TIMEOUT,
-        409: ErrorKind.UNAVAILABLE,
-        413: ErrorKind.TOO_LARGE,
-        422: ErrorKind.BAD_REQUEST,
-        429: ErrorKind.RATE_LIMITED,
-        500: ErrorKind.SERVER_ERROR,
-        502: ErrorKind.UNAVAILABLE,
-        503: ErrorKind.UNAVAILABLE,
-        504: ErrorKind.TIMEOUT,
-        529: ErrorKind.UNAVAILABLE,
-    }
-)
-
-_THROTTLED = re.compile(r"\b(REQUEST_LIMIT_EXCEEDED|RESOURCE_EXHAUSTED)\b")
-_LEADING_CODE = re.compile(r"([A-Z]+(?:_[A-Z]+)+|UNAUTHENTICATED)\b")
 _SECONDS = re.compile(r"\s*([+-]?[0-9]{1,12}(?:\.[0-9]{1,12})?)\s*")
 _DAY = 86_400.0
 _REQUEST_IDS = (
@@ -160,34 +106,6 @@ def _redirected(reply: HttpReply) -> Reply:
     target = one_line(reply.headers.get("location", "").partition("?")[0]) or "nowhere"
     kind = ErrorKind.UNAUTHENTICATED if re.search(r"/(oidc|login)\b", target) else ErrorKind.BAD_REPLY
     return Reply(Outcome.ERROR, error=CallError(kind, f"redirected to {target}", reply.status))
-
-
-def kind_of(said: ServerError, status: int) -> tuple[ErrorKind, str | None]:
-    """The kind of an error and the code that told it. A rate limit in it wins: waiting is what helps."""
-    codes = (*said.codes, *_codes_in(said.message, status))
-    known = [(kind, code) for code in codes if (kind := _KIND_OF_CODE.get(code.lower()))]
-    limits = [(kind, code) for kind, code in known if kind is ErrorKind.RATE_LIMITED]
-    fallback = (_kind_of_status(status), codes[0] if codes else None)
-    return next(iter([*limits, *known]), fallback)
-
-
-def known_kind(code: str) -> ErrorKind | None:
-    """The kind that a server's own code stands for, if it is a known one."""
-    return _KIND_OF_CODE.get(code.lower())
-
-
-def _codes_in(message: str, status: int) -> list[str]:
-    """Codes in a text. A 5xx that begins with one is an agent passing on what one of its tools was told."""
-    leading = _LEADING_CODE.match(message) if status < 500 else None
-    return _THROTTLED.findall(message) + ([leading[1]] if leading else [])
-
-
-def _kind_of_status(status: int) -> ErrorKind:
-    if status in _KIND_OF_STATUS:
-        return _KIND_OF_STATUS[status]
-    if 400 <= status < 500:
-        return ErrorKind.BAD_REQUEST
-    return ErrorKind.SERVER_ERROR if 500 <= status < 600 else ErrorKind.BAD_REPLY
 
 
 def _retry_after(headers: Mapping[str, str], in_body: object, now_ns: int) -> float | None:

@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import cast
 
 from rowcall.core.error_body import ServerError, page_text, read_error
+from rowcall.core.error_kinds import kind_of, known_kind
 from rowcall.core.loose import json_text, one_line
-from rowcall.core.outcome import kind_of, known_kind
 from rowcall.core.records import CallError, ErrorKind
 
 _CLASS = re.compile(r"\[([A-Z][A-Z_]+(?:\.[A-Z_]+)*)\]")
