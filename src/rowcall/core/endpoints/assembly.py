@@ -55,7 +55,7 @@ def assemble(body: bytes, stream: Stream) -> dict[str, object] | CallError:
     for event in events(body):
         if event.data.strip() == _DONE:
             stream.ended = True
-            continue
+            break
         payload = parse_json(event.data)
         if isinstance(payload, dict):
             stream.beside.take(event.name, mapping(payload))

@@ -14,6 +14,7 @@ from rowcall.core.loose import count, json_text, mapping, sequence, text
 from rowcall.core.records import CallError, ErrorKind, Outcome, Reply
 
 _SESSION = "session_id"
+_GOES_ON = ("queued", "active", "running", "in_progress")
 _ANSWERS = ("answer", "text", "content", "response")
 _TOKENS = ("input_tokens", "output_tokens", "total_tokens")
 _APPROVAL = "the agent waits for an approval, which a batch cannot give"
@@ -43,12 +44,9 @@ def read(payload: object, body: bytes) -> Reply:
 
 def _read(run: Mapping[str, object], body: bytes) -> Reply:
     run_id = text(run.get("id"))
+    if run_id and _goes_on(run):
+        return Reply(Outcome.EMPTY, running=run_id)
     match run.get("status"):
-        case "queued" | "active" | "running" | "in_progress" if run_id:
-            return Reply(Outcome.EMPTY, running=run_id)
-        case "completed" if run_id and "output" not in run:
-            # Told to who begins a run that is done already: only a look at it brings the output.
-            return Reply(Outcome.EMPTY, running=run_id)
         case "completed":
             return _answer(run.get("output"))
         case "failed":
@@ -59,8 +57,17 @@ def _read(run: Mapping[str, object], body: bytes) -> Reply:
             return Reply(Outcome.ERROR, error=error) if error else unreadable(missing, body)
 
 
+def _goes_on(run: Mapping[str, object]) -> bool:
+    """Whether there is more to come of a run: it says so, or has neither output nor error, and a status that is none of an end."""
+    status = run.get("status")
+    if status == "completed":
+        # Told without output to who begins a run that is done already: only a look at it brings that.
+        return "output" not in run
+    return status in _GOES_ON or (isinstance(status, str) and not run.get("output") and error_of(run) is None)
+
+
 def _failure(error: object) -> CallError:
-    """A code is the agent's own refusal; without one the run broke, and may go well under another id."""
+    """A code is the agent's own refusal, or what passes; without one the run broke, and may go well under another id."""
     failure = agent_error(error, "the run failed and does not say why")
     return failure if failure.code else replace(failure, kind=ErrorKind.SERVER_ERROR)
 

@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 
 from rowcall.core.error_body import page_text, read_error
+from rowcall.core.error_kinds import kind_of
 from rowcall.core.loose import count, json_text, mapping, one_line, text
 from rowcall.core.records import CallError, ErrorKind, Outcome, Reply, Usage
 
 _EXCERPT = 200
-_TIMED_OUT = "task_timeout"
-"""What MLflow's long-running agent server calls a run that took too long (FACTS 2.1)."""
+_READ_AS = 500
+"""An agent's error in a reply with status 200 is read as if it came with this one."""
+_PASSING = (ErrorKind.RATE_LIMITED, ErrorKind.UNAVAILABLE, ErrorKind.TIMEOUT)
 
 
 def unreadable(complaint: str, body: bytes) -> Reply:
@@ -33,11 +35,11 @@ def error_of(reply: Mapping[str, object]) -> CallError | None:
 
 
 def agent_error(error: object, otherwise: str) -> CallError:
-    """An agent's own error; `otherwise` is the message of one without words."""
+    """An agent's own error; `otherwise` is the message of one without words. What passes is told as such. A refusal is not: what
+    one of the agent's tools may not do says nothing of other rows."""
     said = read_error(error)
-    code = said.codes[0] if said.codes else None
-    kind = ErrorKind.TIMEOUT if code == _TIMED_OUT else ErrorKind.AGENT_ERROR
-    return CallError(kind, said.message or otherwise, code=code)
+    kind, code = kind_of(said, _READ_AS)
+    return CallError(kind if kind in _PASSING else ErrorKind.AGENT_ERROR, said.message or otherwise, code=code)
 
 
 def about(

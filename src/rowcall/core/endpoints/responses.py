@@ -18,6 +18,7 @@ _MESSAGES = ("message", "ai", "AIMessageChunk")
 """The types of items that are messages; the agent's own are called otherwise by LangChain."""
 _NOT_THE_AGENT = frozenset({"user", "system", "developer", "tool"})
 _GOES_ON = ("in_progress", "queued")
+_ENDED = ("completed", "incomplete", "failed", "cancelled")
 
 
 def build(
@@ -61,12 +62,18 @@ def read(payload: object, body: bytes, *, background: bool = False) -> Reply:
     error = error_of(response)
     if error is not None:
         return about(response, Outcome.ERROR, error=error)
-    if background and response.get("status") in _GOES_ON:
+    if background and _goes_on(response):
         run = text(response.get("id"))
         return replace(about(response), running=run) if run else unreadable("the run has no id", body)
-    if not isinstance(response.get("output"), list) and not (background and response.get("status") == "completed"):
+    if not isinstance(response.get("output"), list) and not (background and response.get("status") in _ENDED):
         return unreadable("the reply has no output list", body)
     return _answer(response)
+
+
+def _goes_on(run: Mapping[str, object]) -> bool:
+    """Whether a run in the background is not over: it says so, or has no output and a status that is not one of an end."""
+    status = run.get("status")
+    return status in _GOES_ON or (isinstance(status, str) and status not in _ENDED and not run.get("output"))
 
 
 def _answer(response: Mapping[str, object]) -> Reply:
@@ -91,8 +98,13 @@ def _answer(response: Mapping[str, object]) -> Reply:
 def _contents(response: Mapping[str, object]) -> Iterator[object]:
     """What the agent's messages hold: each a text or a list of parts."""
     for item in map(mapping, sequence(response.get("output"))):
-        if item.get("type", "message") in _MESSAGES and speaker(item) not in _NOT_THE_AGENT:
+        if is_message(item):
             yield item.get("content")
+
+
+def is_message(item: Mapping[str, object]) -> bool:
+    """Whether an item of the output is a message of the agent."""
+    return item.get("type", "message") in _MESSAGES and speaker(item) not in _NOT_THE_AGENT
 
 
 def _parts(content: object, kind: str) -> list[Mapping[str, object]]:

@@ -51,14 +51,22 @@ def test_a_session_is_a_text_that_is_not_empty(session: object, sent: str) -> No
     assert (body["session_id"], body["input"]) == (sent, {"messages": [USER], "x": 1})
 
 
-@pytest.mark.parametrize("status", ["queued", "active", "running", "in_progress"])
+@pytest.mark.parametrize("status", ["queued", "active", "running", "in_progress", "new", "starting", ""])
 def test_a_run_that_goes_on_is_no_answer_yet(status: str) -> None:
     reply = read_json({"id": RUN, "status": status, "status_url": f"/api/invocations/{RUN}"})
     assert reply == Reply(Outcome.EMPTY, response_id=RUN, running=RUN)
 
 
 @pytest.mark.parametrize(
-    "run", [{"status": "queued"}, {"id": RUN}, {"id": RUN, "status": "new"}, {"id": 5, "status": "queued"}]
+    "run",
+    [
+        {"status": "queued"},
+        {"status": "new"},
+        {"id": RUN},
+        {"id": RUN, "status": 7},
+        {"id": RUN, "status": "new", "output": "Hello."},
+        {"id": 5, "status": "queued"},
+    ],
 )
 def test_without_a_status_or_an_id_it_is_no_run(run: dict[str, object]) -> None:
     reply = read_json(run)
@@ -126,6 +134,23 @@ def test_a_run_that_failed_may_be_asked_again_unless_the_agent_gives_a_code(erro
     assert read_json({"id": RUN, "status": "failed", "error": error}) == Reply(
         Outcome.ERROR, error=told, response_id=RUN
     )
+
+
+def test_a_run_that_failed_for_what_passes_is_told_as_such() -> None:
+    reply = read_json({"id": RUN, "status": "failed", "error": {"code": "rate_limit_exceeded", "message": "slow"}})
+    assert reply.error == CallError(ErrorKind.RATE_LIMITED, "slow", code="rate_limit_exceeded")
+
+
+@pytest.mark.parametrize(
+    ("run", "message"),
+    [
+        ({"id": RUN, "status": "cancelled"}, "the response has status cancelled"),
+        ({"id": RUN, "status": "errored", "error": "boom"}, "boom"),
+    ],
+)
+def test_a_run_that_ended_otherwise_is_an_error_of_the_agent(run: dict[str, object], message: str) -> None:
+    reply = read_json(run)
+    assert (reply.running, reply.error) == (None, CallError(ErrorKind.AGENT_ERROR, message))
 
 
 def test_an_error_that_is_no_run_is_an_error_of_the_agent() -> None:

@@ -29,6 +29,10 @@ EXPECTED: dict[str, tuple[Wire, Reply]] = {
         BACKGROUND,
         Reply(Outcome.EMPTY, response_id="resp_7", finish_reason="in_progress", running="resp_7"),
     ),
+    "background_pending.json": (
+        BACKGROUND,
+        Reply(Outcome.EMPTY, response_id="resp_7", finish_reason="pending", running="resp_7"),
+    ),
     "background_completed.json": (
         BACKGROUND,
         Reply(Outcome.OK, "It was shipped.", response_id="resp_7", finish_reason="completed", trace_id="tr-77"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rowcall.core.answer import parse_answer_schema
-from rowcall.core.endpoints import Wire, build_body, read_body
+from rowcall.core.endpoints import Shape, Wire, build_body, read_body
 from rowcall.core.records import CallError, ErrorKind, Outcome, Reply, Usage
 
 REPLIES = Path(__file__).parents[3] / "golden" / "replies"
@@ -151,6 +151,10 @@ def test_replies_that_are_no_error_and_no_answer(
             CallError(ErrorKind.AGENT_ERROR, "the model container stopped", code="INTERNAL_ERROR"),
         ),
         (
+            "app_error_limit.json",
+            CallError(ErrorKind.RATE_LIMITED, "Rate limit exceeded", code="rate_limit_exceeded"),
+        ),
+        (
             "background.json",
             CallError(
                 ErrorKind.BAD_REQUEST,
@@ -162,6 +166,45 @@ def test_replies_that_are_no_error_and_no_answer(
 def test_errors_inside_a_reply_with_status_200(name: str, error: CallError) -> None:
     reply = read(name)
     assert (reply.outcome, reply.text, reply.error) == (Outcome.ERROR, None, error)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ({"error": {"code": "RESOURCE_EXHAUSTED"}}, ErrorKind.RATE_LIMITED),
+        ({"error": {"code": 429}}, ErrorKind.RATE_LIMITED),
+        ({"error": "Error code: 429 - {'error_code': 'REQUEST_LIMIT_EXCEEDED'}"}, ErrorKind.RATE_LIMITED),
+        ({"databricks_output": {"error": {"error_code": "TEMPORARILY_UNAVAILABLE"}}}, ErrorKind.UNAVAILABLE),
+        ({"error": {"type": "overloaded_error"}}, ErrorKind.UNAVAILABLE),
+        ({"error_code": "DEADLINE_EXCEEDED", "message": "m"}, ErrorKind.TIMEOUT),
+        ({"error": {"type": "timeout_error"}}, ErrorKind.TIMEOUT),
+        ({"status": "failed", "error": {"code": "task_timeout"}}, ErrorKind.TIMEOUT),
+    ],
+)
+@pytest.mark.parametrize("shape", ["responses", "chat", "records", "durable"])
+def test_an_error_inside_a_200_that_passes_is_told_as_such(shape: Shape, error: object, kind: ErrorKind) -> None:
+    reply = read_body(json.dumps(error).encode(), "application/json", Wire(shape, None))
+    assert (reply.outcome, reply.error and reply.error.kind) == (Outcome.ERROR, kind)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "boom",
+        "PERMISSION_DENIED: no SELECT on orders",
+        {"code": "PERMISSION_DENIED"},
+        {"code": "UNAUTHENTICATED"},
+        {"code": "insufficient_quota"},
+        {"type": "not_found_error"},
+        {"error_code": "RESOURCE_DOES_NOT_EXIST"},
+        {"error_code": "INVALID_PARAMETER_VALUE"},
+        {"error_code": "INTERNAL_ERROR"},
+        {"code": "MY_OWN"},
+    ],
+)
+def test_any_other_error_inside_a_200_is_the_agents(error: object) -> None:
+    reply = read_json({"error": error})
+    assert (reply.error and reply.error.kind) is ErrorKind.AGENT_ERROR
 
 
 def test_a_failed_response_keeps_what_it_cost() -> None:
@@ -269,6 +312,39 @@ class TestBackground:
     def test_a_run_that_goes_on_is_no_answer_yet_whatever_it_said_so_far(self, status: str) -> None:
         reply = self.read({"id": "r1", "status": status, **message({"type": "output_text", "text": "Half"})})
         assert (reply.outcome, reply.text, reply.running) == (Outcome.EMPTY, None, "r1")
+
+    @pytest.mark.parametrize("status", ["pending", "starting", "requires_action", ""])
+    @pytest.mark.parametrize("more", [{}, {"output": []}, {"output": None, "error": None}])
+    def test_a_status_that_is_none_of_an_end_is_of_a_run_that_goes_on(
+        self, status: str, more: dict[str, object]
+    ) -> None:
+        reply = self.read({"id": "r1", "status": status, **more})
+        assert (reply.outcome, reply.running, reply.response_id) == (Outcome.EMPTY, "r1", "r1")
+
+    def test_an_unknown_status_beside_an_answer_or_an_error_is_no_run_that_goes_on(self) -> None:
+        answered = self.read({"id": "r1", "status": "done", **message({"type": "output_text", "text": "hi"})})
+        assert (answered.outcome, answered.text, answered.running) == (Outcome.OK, "hi", None)
+        failed = self.read({"id": "r1", "status": "errored", "error": "boom"})
+        assert (failed.running, failed.error) == (None, CallError(ErrorKind.AGENT_ERROR, "boom"))
+
+    def test_an_answer_without_a_status_is_an_answer(self) -> None:
+        reply = self.read({"id": "r1", **message({"type": "output_text", "text": "hi"})})
+        assert (reply.outcome, reply.text, reply.running) == (Outcome.OK, "hi", None)
+
+    def test_a_run_that_ended_incomplete_without_output_is_truncated(self) -> None:
+        reply = self.read({"id": "r1", "status": "incomplete"})
+        assert (reply.outcome, reply.text, reply.running) == (Outcome.TRUNCATED, None, None)
+
+    @pytest.mark.parametrize(
+        "body", [b"<html>Sign in</html>", b'["queued"]', b'{"id": "r1"}', b'{"status": "pending"}']
+    )
+    def test_what_is_no_run_at_all_is_a_bad_reply(self, body: bytes) -> None:
+        reply = read_body(body, "application/json", self.WIRE)
+        assert (reply.running, reply.error and reply.error.kind) == (None, ErrorKind.BAD_REPLY)
+
+    def test_an_unknown_status_is_no_run_where_none_was_begun(self) -> None:
+        reply = read_json({"id": "r1", "status": "pending"})
+        assert (reply.running, reply.error and reply.error.kind) == (None, ErrorKind.BAD_REPLY)
 
     @pytest.mark.parametrize("id_", [None, "", 7])
     def test_a_run_without_an_id_cannot_be_waited_for(self, id_: object) -> None:
