@@ -109,7 +109,7 @@ class HttpReply:
 
 @dataclass(frozen=True, slots=True)
 class HttpFailure:
-    """No usable reply: the connection, the time or the login failed."""
+    """No usable reply: the connection, the time or the login failed, or there was too much of it."""
 
     kind: ErrorKind
     message: str
