@@ -23,11 +23,13 @@ Serve = Callable[[Answer], str]
 
 @dataclass
 class TokenServer:
-    """Gives out numbered tokens, as long as it is open; holds requests back from number `slow_from` until `released`."""
+    """Gives out numbered tokens, as long as it is open; holds requests back from number `slow_from`, and refusals if they are
+    `slow_refusals`, until `released`."""
 
     expires_in: int = 3600
     slow_from: int = 10_000
     refuses: bool = False
+    slow_refusals: bool = False
     issued: int = 0
     held: threading.Event = field(default_factory=threading.Event)
     released: threading.Event = field(default_factory=threading.Event)
@@ -42,6 +44,9 @@ class TokenServer:
         if path != "/oidc/v1/token":
             return 401, b"{}"
         if self.refuses:
+            if self.slow_refusals:
+                self.held.set()
+                self.released.wait(20)
             return None
         self.issued += 1
         if self.issued >= self.slow_from:
@@ -111,10 +116,13 @@ def test_a_token_that_is_about_to_expire_starts_no_call(tokens: TokenServer, log
 
 def test_a_login_that_fails_is_shared_too_and_the_next_call_tries_again(tokens: TokenServer, login: WorkspaceLogin):
     made = renewed(login)
-    tokens.refuses = True
+    tokens.refuses = tokens.slow_refusals = True
 
     async def eight() -> list[object]:
-        return await asyncio.gather(*(made.headers() for _ in range(8)), return_exceptions=True)
+        calls = asyncio.gather(*(made.headers() for _ in range(8)), return_exceptions=True)
+        await until(tokens.held.is_set)
+        tokens.released.set()
+        return await calls
 
     failed = asyncio.run(eight())
     assert len({id(error) for error in failed}) == 1
