@@ -10,6 +10,7 @@ from typing import Literal, assert_never
 
 from rowcall.core.answer import AnswerSchema
 from rowcall.core.definition import AppEndpoint, JobDefinition, ServingEndpoint, UrlEndpoint
+from rowcall.core.definition.endpoint import PATHS
 from rowcall.core.endpoints import Run, Shape, Wire
 from rowcall.core.errors import DefinitionError, Problem
 from rowcall.core.login import LoginKind
@@ -17,17 +18,11 @@ from rowcall.core.loose import mapping, text
 from rowcall.core.readiness import READY, Readiness
 
 Api = Literal["responses", "chat", "invocations", "durable"]
+_APIS: tuple[Api, ...] = ("responses", "chat", "invocations", "durable")
 AgentServer = Literal["", "responses", "invocations", "durable"]
 CHATS = ("llm/v1/chat", "agent/v1/chat", "agent/v2/chat")
 _NO_PROMPTS = ("llm/v1/embeddings", "llm/v1/completions")
 _MB = 1024 * 1024
-_PATHS: Mapping[Api, str] = {
-    "responses": "/responses",
-    "chat": "/chat/completions",
-    "invocations": "/invocations",
-    "durable": "/api/invocations",
-}
-_ROUTES: Mapping[str, Api] = {path: api for api, path in _PATHS.items()}
 _SERVER_SAID: Mapping[AgentServer, str] = {
     "responses": "the app says at /agent/info that it is an agent with the Responses API",
     "invocations": "the app is an agent server without the Responses API; a ChatAgent needs shape: chat",
@@ -77,12 +72,12 @@ def endpoint_plan(definition: JobDefinition, facts: EndpointFacts, answer: Answe
     """Decide how the endpoint is asked. Raises `DefinitionError` where it takes no such requests, or will not answer."""
     endpoint = definition.endpoint
     if isinstance(endpoint, AppEndpoint):
-        kind, name, model = "app", endpoint.app, f"apps/{endpoint.app}"
+        kind, name = "app", endpoint.app
     elif isinstance(endpoint, ServingEndpoint):
-        kind, name, model = "serving", endpoint.serving, endpoint.serving
+        kind, name = "serving", endpoint.serving
     else:
-        kind, name, model = "url", endpoint.base, endpoint.model
-    _refuse_the_hopeless(f"{kind} {name}", kind, facts)
+        kind, name = "url", endpoint.base
+    _refuse_the_hopeless(endpoint, kind, facts)
     api, reason = _api(definition, facts)
     shape = _shape(definition, facts, api)
     run: Run = "background" if not isinstance(endpoint, ServingEndpoint) and endpoint.background else "direct"
@@ -98,7 +93,7 @@ def endpoint_plan(definition: JobDefinition, facts: EndpointFacts, answer: Answe
         runs_url=url if api == "durable" else f"{facts.base}/responses",
         wire=Wire(
             shape=shape,
-            model=None if api in ("invocations", "durable") else model,
+            model=None if api in ("invocations", "durable") else model_of(definition),
             stream=endpoint.stream,
             answer=answer,
             run="background" if api == "durable" else run,
@@ -144,7 +139,7 @@ def model_of(definition: JobDefinition) -> str | None:
             assert_never(definition.endpoint)
 
 
-def _refuse_the_hopeless(endpoint: str, kind: str, facts: EndpointFacts) -> None:
+def _refuse_the_hopeless(endpoint: object, kind: str, facts: EndpointFacts) -> None:
     if facts.readiness.hopeless:
         said = f"{endpoint} cannot answer: {facts.readiness.hopeless}"
         raise DefinitionError([Problem("", f"endpoint.{kind}", said, hint="Start or repair it, then run again.")])
@@ -187,9 +182,9 @@ def _api(definition: JobDefinition, facts: EndpointFacts) -> tuple[Api, str]:
         case ServingEndpoint():
             return _serving_api(endpoint, facts)
         case UrlEndpoint():
-            route = _ROUTES.get(endpoint.route)
+            named = next((api for api in _APIS if PATHS[api] == endpoint.route), None)
             return (
-                (route, f"the URL ends in {endpoint.route}") if route else ("responses", "where nothing else is said")
+                (named, f"the URL ends in {endpoint.route}") if named else ("responses", "where nothing else is said")
             )
         case _:
             assert_never(endpoint)
@@ -229,11 +224,11 @@ def _shape(definition: JobDefinition, facts: EndpointFacts, api: Api) -> Shape:
 def _url(definition: JobDefinition, facts: EndpointFacts, api: Api) -> str:
     endpoint = definition.endpoint
     if not isinstance(endpoint, ServingEndpoint):
-        return facts.base + _PATHS[api]
+        return facts.base + PATHS[api]
     if endpoint.gateway:
-        return f"{facts.base}/ai-gateway/{endpoint.gateway}/v1{_PATHS[api]}"
+        return f"{facts.base}/ai-gateway/{endpoint.gateway}/v1{PATHS[api]}"
     name = f"/{endpoint.serving}" if api == "invocations" else ""
-    return f"{facts.base}/serving-endpoints{name}{_PATHS[api]}"
+    return f"{facts.base}/serving-endpoints{name}{PATHS[api]}"
 
 
 def _headers(definition: JobDefinition, api: Api) -> list[tuple[str, str]]:

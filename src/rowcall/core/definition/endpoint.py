@@ -1,5 +1,6 @@
 """What is asked: an app, a serving endpoint, or a server by its URL."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Literal
 
@@ -10,7 +11,13 @@ from rowcall.core.template import varies
 
 _MODEL_NAME = r"^[A-Za-z][A-Za-z0-9_.-]{0,254}$"
 _KEY_PLACE = r"^(env:[A-Za-z_][A-Za-z0-9_]*|\{\{secrets/[A-Za-z0-9_.@-]+/[A-Za-z0-9_.@-]+\}\})$"
-_ROUTES = ("/responses", "/chat/completions", "/api/invocations", "/invocations")
+PATHS: Mapping[str, str] = {
+    "responses": "/responses",
+    "chat": "/chat/completions",
+    "durable": "/api/invocations",
+    "invocations": "/invocations",
+}
+"""Where each API is found under a server's address. One that ends like another comes before it."""
 Api = Literal["auto", "responses", "chat", "invocations", "durable"]
 BodyShape = Literal["auto", "responses", "chat", "records", "inputs"]
 
@@ -133,7 +140,7 @@ class UrlEndpoint(_InTheBackground):
     @property
     def base(self) -> str:
         """The address without the route it may end in."""
-        return next((self.url.removesuffix(route) for route in _ROUTES if self.url.endswith(route)), self.url)
+        return next((self.url.removesuffix(route) for route in PATHS.values() if self.url.endswith(route)), self.url)
 
     @property
     def route(self) -> str:
