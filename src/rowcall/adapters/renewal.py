@@ -19,7 +19,7 @@ from functools import partial
 from threading import Lock, Thread
 from typing import Any
 
-from rowcall.adapters.workspace_login import sdk_reason
+from rowcall.adapters.workspace_login import oauth_token, sdk_reason
 from rowcall.core.errors import SetupError
 
 LOGIN_SECONDS = 60.0
@@ -106,7 +106,7 @@ class RenewedHeaders:
 
 def _issue(config: Any) -> Issued:
     """The SDK's headers now, with the expiry of the token in them where the SDK tells it."""
-    headers, token = dict(config.authenticate()), _oauth_token(config)
+    headers, token = dict(config.authenticate()), oauth_token(config)
     now, expiry = time.monotonic(), getattr(token, "expiry", None)
     if token is None or expiry is None:
         return Issued(headers, math.inf, _ask_at(now, math.inf))
@@ -114,13 +114,6 @@ def _issue(config: Any) -> Issued:
     life = max((expiry - datetime.now(expiry.tzinfo)).total_seconds(), 1.0)
     until = now + life - min(MOST_MARGIN, life / 5)
     return Issued(headers, until, _ask_at(now, until))
-
-
-def _oauth_token(config: Any) -> Any:
-    try:
-        return config.oauth_token()
-    except (ValueError, NotImplementedError, AttributeError):
-        return None
 
 
 def _ask_at(now: float, until: float) -> float:

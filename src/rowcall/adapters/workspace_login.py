@@ -82,12 +82,18 @@ def login_kind(login: WorkspaceLogin) -> LoginKind:
     config = workspace_config(login)
     name = str(config.auth_type)
     try:
-        oauth = name in _OAUTH or bool(config.oauth_token())
-    except (ValueError, NotImplementedError, AttributeError):
-        oauth = False
+        oauth = name in _OAUTH or oauth_token(config) is not None
     except Exception as error:
         raise SetupError(_no_login(login, sdk_reason(error))) from error
     return LoginKind(name, oauth, ambient=name in _AMBIENT, profile=login.profile or str(config.profile or ""))
+
+
+def oauth_token(config: Any) -> Any:
+    """The SDK's OAuth token with its expiry; None for logins that have none, which the SDK tells by one of these errors."""
+    try:
+        return config.oauth_token()
+    except (ValueError, NotImplementedError, AttributeError):
+        return None
 
 
 def sdk_reason(error: BaseException) -> str:
