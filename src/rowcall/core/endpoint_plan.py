@@ -182,10 +182,10 @@ def _api(definition: JobDefinition, facts: EndpointFacts) -> tuple[Api, str]:
         case ServingEndpoint():
             return _serving_api(endpoint, facts)
         case UrlEndpoint():
-            named = next((api for api in _APIS if PATHS[api] == endpoint.route), None)
-            return (
-                (named, f"the URL ends in {endpoint.route}") if named else ("responses", "where nothing else is said")
-            )
+            for api in _APIS:
+                if PATHS[api] == endpoint.route:
+                    return api, f"the URL ends in {endpoint.route}"
+            return "responses", "where nothing else is said"
         case _:
             assert_never(endpoint)
 
