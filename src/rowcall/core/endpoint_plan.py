@@ -182,12 +182,16 @@ def _api(definition: JobDefinition, facts: EndpointFacts) -> tuple[Api, str]:
         case ServingEndpoint():
             return _serving_api(endpoint, facts)
         case UrlEndpoint():
-            for api in _APIS:
-                if PATHS[api] == endpoint.route:
-                    return api, f"the URL ends in {endpoint.route}"
-            return "responses", "where nothing else is said"
+            return _url_api(endpoint)
         case _:
             assert_never(endpoint)
+
+
+def _url_api(endpoint: UrlEndpoint) -> tuple[Api, str]:
+    for api in _APIS:
+        if PATHS[api] == endpoint.route:
+            return api, f"the URL ends in {endpoint.route}"
+    return "responses", "where nothing else is said"
 
 
 def _serving_api(endpoint: ServingEndpoint, facts: EndpointFacts) -> tuple[Api, str]:

@@ -54,7 +54,8 @@ Made = TypeVar("Made")
 @dataclass(slots=True)
 class _Asking:
     """One call so far. `body` is what is sent for the request, empty until it is written. `run` counts the runs of the question
-    that failed, `used` the tokens of answers that were corrected. `old` says that the last run was over before it was asked for."""
+    that failed, `used` the tokens of answers that were corrected. `sent` says that this call has sent the body before, `old` that
+    the run was over when it first did."""
 
     row: Row
     request: Mapping[str, object]
@@ -67,6 +68,7 @@ class _Asking:
     run: int = 0
     corrections: int = 0
     used: Usage = field(default_factory=Usage)
+    sent: bool = False
     old: bool = False
 
 
@@ -137,6 +139,7 @@ class Caller:
         if self._complaint(once_more) is not None:
             return False
         asking.request, asking.corrections, asking.body = once_more.request, once_more.corrections, once_more.body
+        asking.sent = False
         asking.used += reply.usage
         self._counts["retries"] += 1
         return True
@@ -189,7 +192,7 @@ class Caller:
             await self._aside(got, _noted, number, started, asking.waited, reply, got, self._recipe.wire)
         )
         self._awake = self._awake or (isinstance(got, HttpReply) and got.status not in _MAYBE_ASLEEP)
-        if self._recipe.wire.shape == "durable" and _failed(reply, got):
+        if self._recipe.wire.shape == "durable" and not asking.old and _failed(reply, got):
             _begin_another(asking)
         return reply
 
@@ -202,10 +205,12 @@ class Caller:
         while True:
             got = await self._client.send(HttpRequest(recipe.url, self._body(asking), headers, recipe.timeout))
             if recipe.wire.shape != "durable" or isinstance(got, HttpFailure):
+                asking.sent = True
                 return got
-            state = mapping(parse_json(got.body)).get("status") if got.status == _ACCEPTED else None
+            before = got.status == _ACCEPTED and not asking.sent
+            state = mapping(parse_json(got.body)).get("status") if before else None
             conflicts += got.status == _USED_BEFORE
-            asking.old = state == "completed"
+            asking.old, asking.sent = asking.old or state == "completed", True
             over = state == "failed" or (got.status == _USED_BEFORE and conflicts <= _MOST_CONFLICTS)
             if not over or asking.run >= MOST_FAILED_RUNS or self._stopping.over():
                 return got
@@ -236,7 +241,7 @@ class Caller:
 def _begin_another(asking: _Asking) -> None:
     """The run of this question failed; the next one has another id."""
     asking.run += 1
-    asking.body = b""
+    asking.body, asking.sent, asking.old = b"", False, False
 
 
 def unasked(row: Row, kind: ErrorKind, message: str) -> Call:

@@ -266,6 +266,29 @@ class TestDurable:
         assert call is not None
         assert (call.reply.text, len(call.attempts), len(durable.runs)) == ("once", 2, 1)
 
+    @pytest.mark.parametrize(
+        ("state", "outcome", "attempts", "runs"),
+        [
+            ({"status": "completed", "output": ""}, Outcome.EMPTY, 2, 1),
+            ({"status": "failed", "error": "boom"}, Outcome.ERROR, 3, 2),
+        ],
+        ids=["empty", "failed"],
+    )
+    def test_what_this_call_began_is_no_earlier_runs(
+        self, state: dict[str, Any], outcome: Outcome, attempts: int, runs: int
+    ) -> None:
+        """The reply to the first request is lost; the second is told how the run of the first ended."""
+        durable = Durable(lambda _: state)
+        cut = iter([True])
+
+        def answer(method: str, path: str, body: Any) -> Reply:
+            got = durable(method, path, body)
+            return HttpFailure(ErrorKind.CONNECTION, "reset") if next(cut, False) else got
+
+        call = ask(Server(answer), recipe(wire=self.DURABLE, retry=RetryPolicy(attempts=3, base=0.001)))
+        assert call is not None
+        assert (call.reply.outcome, len(call.attempts), len(durable.runs)) == (outcome, attempts, runs)
+
     def test_an_id_that_another_text_has_used_is_passed_over(self) -> None:
         durable = Durable(lambda given: {"status": "completed", "output": given["messages"][-1]["content"]})
         durable.runs[self.ID] = ({"messages": []}, {"id": self.ID, "status": "completed", "output": "stale"})
