@@ -360,6 +360,20 @@ class TestDurable:
         assert bench.outputs(job)[3]["attempts"] == 3
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "agent"),
+    [({"app": "echo", "background": True}, "echo"), ({"app": "echo-durable"}, "echo-durable")],
+    ids=["background", "durable"],
+)
+def test_runs_that_go_on_in_the_background_count_for_the_limit(bench: Bench, endpoint: dict[str, Any], agent: str):
+    bench.behave(agent, latency_ms=100)
+    name = f"limit_of_{agent.replace('-', '_')}"
+    job = make_job(name, endpoint=endpoint, engine={"kind": "responses", "concurrency": 3, "flush_seconds": 0.1})
+    bench.fill(name, texts(12))
+    assert bench.run(job).ok == 12
+    assert bench.figures(agent)["max_in_flight"] == 3
+
+
 class TestReadiness:
     def test_an_endpoint_that_is_updated_is_waited_for(self, bench: Bench, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(waiting, "LOOK_SECONDS", 0.05)

@@ -27,13 +27,13 @@ outputs: {{table: main.demo.cut}}
 
 
 class Command:
-    """`rowcall run --json` in a folder of its own, asking the shared sandbox."""
+    """`rowcall run --json` in a folder of its own, asking the shared sandbox's `agent`."""
 
-    def __init__(self, folder: Path, sandbox: SandboxProcess, job: str = JOB) -> None:
-        self.folder, self.sandbox = folder, sandbox
+    def __init__(self, folder: Path, sandbox: SandboxProcess, job: str = JOB, agent: str = "echo") -> None:
+        self.folder, self.sandbox, self.agent = folder, sandbox, agent
         (folder / "job.yml").write_text(job)
         control(sandbox, "DELETE", "figures")
-        control(sandbox, "PUT", "behaviour/echo", {"latency_ms": 20})
+        control(sandbox, "PUT", f"behaviour/{agent}", {"latency_ms": 20})
 
     def start(self) -> "subprocess.Popen[str]":
         login = {"DATABRICKS_CONFIG_FILE": self.sandbox.config_file, "DATABRICKS_CONFIG_PROFILE": self.sandbox.profile}
@@ -52,7 +52,7 @@ class Command:
         return json.loads(done.splitlines()[-1])
 
     def answered(self) -> int:
-        return control(self.sandbox, "GET", "figures").get("echo", {}).get("answered", 0)
+        return control(self.sandbox, "GET", "figures").get(self.agent, {}).get("answered", 0)
 
     def answers(self) -> list[tuple[int, str]]:
         table = DeltaTable(self.folder / ".rowcall" / "lakehouse" / "main" / "demo" / "cut").to_pyarrow_table()
@@ -97,6 +97,24 @@ def test_a_killed_run_is_finished_by_the_next_and_pays_at_most_a_flush_again(
     assert command.answers() == [(n, f"row {n}") for n in range(ROWS)]
     assert command.answered() <= ROWS + LIMIT + FLUSH
     assert command.answered() - ROWS <= paid
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_what_was_begun_on_the_durable_agent_server_is_found_again_and_never_paid_twice(
+    tmp_path: Path, sandbox: SandboxProcess, number: signal.Signals
+):
+    rows = 60
+    job = JOB.replace(f"range({ROWS})", f"range({rows})").replace("app: echo", "app: echo-durable")
+    job = job.replace("job: cut", f"job: cut_durable_{number.name}")
+    command = Command(tmp_path, sandbox, job, "echo-durable")
+    process = command.start()
+    wait_until(lambda: command.answered() > rows // 3)
+    process.send_signal(number)
+    process.communicate(timeout=60)
+
+    assert command.run()["status"] == "done"
+    assert command.answers() == [(n, f"row {n}") for n in range(rows)]
+    assert control(sandbox, "GET", "figures")["echo-durable"]["calls"] == rows
 
 
 def test_a_run_killed_again_and_again_still_ends(tmp_path: Path, sandbox: SandboxProcess):
