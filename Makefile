@@ -1,6 +1,7 @@
 # make demo          set up everything and run a real job on this machine
 # make test          set up everything and run the tests
 # make test-clients  set up Databricks' clients and agent servers apart, and test against them
+# make test-spark    set up Apache Spark apart, and kill its processes in the middle of runs (needs Java and Maven)
 # make check         lint, types, import layers
 # make bench         how close a run comes to the ideal time
 
@@ -13,8 +14,10 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 LOCAL  := '.[local,dev]'
 CLIENTS ?= .venv-clients
+SPARK   ?= .venv-spark
+JARS    := .spark-jars
 
-.PHONY: demo test test-clients check bench format clean
+.PHONY: demo test test-clients test-spark check bench format clean
 
 # $(call set-up,FOLDER,CONSTRAINTS,WHAT): a virtual environment FOLDER with WHAT in it.
 define set-up
@@ -33,6 +36,14 @@ $(READY): pyproject.toml constraints.txt
 $(CLIENTS)/.ready: pyproject.toml constraints-clients.txt
 	$(call set-up,$(CLIENTS),constraints-clients.txt,--no-deps --requirement constraints-clients.txt --editable .)
 
+$(SPARK)/.ready: pyproject.toml constraints-spark.txt
+	$(call set-up,$(SPARK),constraints-spark.txt,--no-deps --requirement constraints-spark.txt --editable .)
+
+# Without Java or Maven the tests are skipped, and say so; on CI they fail.
+$(JARS)/.ready: tests/spark/pom.xml
+	@mvn --batch-mode --quiet --file $< dependency:copy-dependencies -DoutputDirectory="$(CURDIR)/$(JARS)" \
+	    && touch $@ || echo "The jars of Delta Lake could not be fetched; that needs Java and Maven."
+
 demo: $(READY)
 	@$(BIN)/rowcall demo
 
@@ -41,6 +52,9 @@ test: $(READY)
 
 test-clients: $(CLIENTS)/.ready
 	$(CLIENTS)/bin/python -m pytest tests/clients
+
+test-spark: $(SPARK)/.ready $(JARS)/.ready
+	$(SPARK)/bin/python -m pytest tests/spark
 
 check: $(READY)
 	$(BIN)/ruff check .
@@ -56,4 +70,4 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) $(CLIENTS) .rowcall dist build
+	rm -rf $(VENV) $(CLIENTS) $(SPARK) $(JARS) .rowcall dist build
