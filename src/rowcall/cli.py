@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from rowcall import __version__
-from rowcall.core.errors import DefinitionError, RowcallError
+from rowcall.core.errors import DefinitionError, RowcallError, TerminatedError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -356,8 +356,8 @@ def _errors() -> Generator[None]:
 
 
 def _terminated(*_: object) -> NoReturn:
-    """A cancelled job stops like one that was interrupted: its answers are kept."""
-    raise KeyboardInterrupt
+    """A cancelled job stops like one that was interrupted, only faster."""
+    raise TerminatedError
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from rowcall.core.ai_query.waves import ONE_STATEMENT
 from rowcall.core.endpoint_plan import EndpointPlan
-from rowcall.core.engine_plan import EnginePlan
+from rowcall.core.engine_plan import EnginePlan, ResponsesPlan
 from rowcall.core.listing import statements_of
 from rowcall.core.plan import RunPlan
 from rowcall.core.records import ErrorKind
@@ -119,7 +119,8 @@ def how_asked(engine: EnginePlan, pending: int) -> str:
     match engine.kind:
         case "responses":
             split = engine.split
-            return f"{split.total} at once ({split.tasks} {_plural('task', split.tasks)} × {split.share})"
+            most = f"up to {split.total}" if engine.adaptive else str(split.total)
+            return f"{most} at once ({split.tasks} {_plural('task', split.tasks)} × {split.share})"
         case "ai_query":
             if engine.rows_per_statement is not None:
                 return f"{engine.rows_per_statement:,} {_plural('row', engine.rows_per_statement)} a statement"
@@ -140,7 +141,9 @@ def progress_line(progress: RunProgress, plan: RunPlan, seconds: float) -> str:
     parts += [f"{duration(left)} left"] if left is not None and progress.asked else []
     tokens = progress.input_tokens + progress.output_tokens
     parts += [f"{tokens:,} tokens"] if tokens else []
-    parts += [f"{progress.waking} waiting for the endpoint to start"] if progress.waking else []
+    parts += [f"{progress.waking} waiting for the endpoint to serve anybody"] if progress.waking else []
+    parts += ["paused"] if progress.paused else []
+    parts += ["waiting for the endpoint's quota"] if progress.held else []
     parts += [f"stopping: {progress.stop[:80]}"] if progress.stop else []
     return "  ".join(parts)
 
@@ -231,7 +234,10 @@ def _engine_facts(engine: EnginePlan, session: str) -> Iterable[tuple[str, str]]
         case "responses":
             split = engine.split
             yield "fan out", f"{engine.fan_out}: {engine.fan_out_reason} ({session})"
-            yield "in flight", f"{split.tasks} × {split.share} = {split.total} of at most {engine.concurrency}"
+            adapted = ", as many as the endpoint takes" if engine.adaptive else ""
+            yield "in flight", f"{split.tasks} × {split.share} = {split.total} of at most {engine.concurrency}{adapted}"
+            if rates := _said_rates(engine):
+                yield "rates", rates
             yield "durable", f"every {engine.flush_rows:,} answers or {engine.flush_seconds:g} s; {published}"
         case "ai_query":
             for way in engine.ways:
@@ -244,6 +250,15 @@ def _engine_facts(engine: EnginePlan, session: str) -> Iterable[tuple[str, str]]
             yield "durable", f"with each statement; {published}"
         case _:
             assert_never(engine.kind)
+
+
+def _said_rates(engine: ResponsesPlan) -> str:
+    """`600 requests, 20,000 input tokens a minute (2 tasks, half of it each)`"""
+    names = ("requests", "input tokens", "output tokens")
+    said = [f"{most:,.0f} {name}" for name, most in zip(names, engine.rates.each(), strict=True) if most is not None]
+    tasks = engine.split.tasks
+    shared = f", shared by {tasks} tasks" if tasks > 1 else ""
+    return f"at most {', '.join(said)} a minute{shared}" if said else ""
 
 
 def script(statements: Iterable[tuple[str, str]]) -> str:

@@ -17,6 +17,7 @@ from typing import Any, cast
 from rowcall.core import report
 from rowcall.core.errors import RunError, SqlError
 from rowcall.core.ports import Journal, JournalStore, Reporter, SqlSession
+from rowcall.core.progress import StopRequest
 from rowcall.core.report import RunRow
 from rowcall.engines import responses
 from rowcall.engines.worker import MANIFEST_NOTE as MANIFEST
@@ -68,7 +69,7 @@ def forget(publisher: Publisher, status: report.Status) -> None:
     if status == "done":
         publisher.journal.remove()
     else:
-        responses.request_stop(publisher.journal, "the run is over")
+        responses.request_stop(publisher.journal, StopRequest("the run is over"))
         publisher.journal.discard(list(publisher.published))
 
 
@@ -90,7 +91,7 @@ def recover(job: str, session: SqlSession, journals: JournalStore, reporter: Rep
 
 
 def _recover_one(run_id: str, session: SqlSession, journal: Journal, manifest: Mapping[str, Any]) -> None:
-    responses.request_stop(journal, "the run was given up")
+    responses.request_stop(journal, StopRequest("the run was given up"))
     try:
         publisher = Publisher(session, journal, _publishing(manifest["publishing"]))
         row = RunRow(**manifest["row"])

@@ -59,9 +59,11 @@ class Command:
         return sorted((row["id"], row["answer"]) for row in table.to_pylist())
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("number", "message"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated (SIGTERM)")]
+)
 def test_a_stopped_run_keeps_every_answer_and_says_how_to_go_on(
-    tmp_path: Path, sandbox: SandboxProcess, number: signal.Signals
+    tmp_path: Path, sandbox: SandboxProcess, number: signal.Signals, message: str
 ):
     command = Command(tmp_path, sandbox)
     process = command.start()
@@ -71,7 +73,7 @@ def test_a_stopped_run_keeps_every_answer_and_says_how_to_go_on(
     assert process.returncode == 1
     assert "Traceback" not in errors
     stopped = json.loads(out.splitlines()[-1])
-    assert (stopped["status"], stopped["message"]) == ("stopped", "interrupted")
+    assert (stopped["status"], stopped["message"]) == ("stopped", message)
     assert stopped["ok"] == command.answered() == len(command.answers())
     assert f"asks only the {ROWS - stopped['ok']} that are left" in errors
 

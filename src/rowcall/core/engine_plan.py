@@ -11,6 +11,7 @@ from rowcall.core.ai_query.statements import Ask, Correct, ReadReplies, ask, cor
 from rowcall.core.definition import AiQueryEngine, AutoEngine, JobDefinition, ResponsesEngine
 from rowcall.core.errors import DefinitionError, Problem
 from rowcall.core.limits import Split, auto_tasks, split
+from rowcall.core.rates import Rates
 
 TRIAL_ROWS = 3
 """Rows that try a way to call `ai_query`."""
@@ -18,13 +19,15 @@ TRIAL_ROWS = 3
 
 @dataclass(frozen=True, slots=True)
 class ResponsesPlan:
-    """HTTP calls. Times are in seconds."""
+    """HTTP calls, at most `concurrency` at once; `adaptive` finds out how many the endpoint takes. Times are in seconds."""
 
     kind: Literal["responses"]
     reason: str
     fan_out: Literal["executors", "driver"]
     fan_out_reason: str
     concurrency: int
+    adaptive: bool
+    rates: Rates
     split: Split
     flush_rows: int
     flush_seconds: float
@@ -94,17 +97,20 @@ def responses_plan(engine: ResponsesEngine | AutoEngine, reason: str, where: "Wh
     if fan_out == "executors" and obstacle is not None:
         raise DefinitionError([Problem("", "engine.fan_out", obstacle, hint="Use auto or driver.")])
     tasks = engine.tasks
+    most = engine.max_concurrency if engine.concurrency == "auto" else engine.concurrency
     if fan_out == "driver":
         tasks = 1
     elif tasks == "auto":
-        tasks = auto_tasks(engine.concurrency) if where.parallel else 1
+        tasks = auto_tasks(most) if where.parallel else 1
     return ResponsesPlan(
         kind="responses",
         reason=reason,
         fan_out=fan_out,
         fan_out_reason=why,
-        concurrency=engine.concurrency,
-        split=split(engine.concurrency, tasks, rows),
+        concurrency=most,
+        adaptive=engine.concurrency == "auto",
+        rates=Rates(engine.requests_per_minute, engine.input_tokens_per_minute, engine.output_tokens_per_minute),
+        split=split(most, tasks, rows),
         flush_rows=engine.flush_rows,
         flush_seconds=engine.flush_seconds,
         publish_seconds=engine.publish_seconds,

@@ -63,6 +63,10 @@ class SqlError(RunError):
         super().__init__(f"{reason}\n  in: {_first_line(statement)}")
 
 
+class TerminatedError(KeyboardInterrupt):
+    """SIGTERM, which a cancelled job gets: it will soon be killed."""
+
+
 def reason_of(error: RowcallError) -> str:
     """Why, without the statement."""
     return error.reason if isinstance(error, SqlError) else str(error)

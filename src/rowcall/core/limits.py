@@ -35,6 +35,11 @@ class Budget:
     output_price: Decimal = Decimal(0)
     currency: str = ""
 
+    @property
+    def limited(self) -> bool:
+        """Whether there is anything that may not be exceeded."""
+        return any(most is not None for most in (self.max_failures, self.max_tokens, self.max_cost))
+
     def cost(self, input_tokens: int, output_tokens: int) -> Decimal:
         return (self.input_price * input_tokens + self.output_price * output_tokens) / 1_000_000
 

@@ -63,6 +63,7 @@ class CallPlan:
     timeout: float
     run_timeout: float
     warm_up: float
+    outage: float
     retry: RetryPolicy
     corrections: int
     deadline: float | None
@@ -174,7 +175,8 @@ def make_plan(definition: JobDefinition, bound: Bound, facts: Facts, counts: Row
             timeout=bound.endpoint.timeout,
             run_timeout=limits.run_timeout,
             warm_up=limits.warm_up,
-            retry=_retry(bound.endpoint, limits.attempts, limits.warm_up),
+            outage=limits.outage,
+            retry=_retry(bound.endpoint, definition),
             corrections=definition.answer.corrections if definition.answer != "text" else 0,
             deadline=limits.deadline,
             budget=budget,
@@ -192,11 +194,17 @@ def make_plan(definition: JobDefinition, bound: Bound, facts: Facts, counts: Row
     )
 
 
-def _retry(endpoint: EndpointPlan, attempts: int, warm_up: float) -> RetryPolicy:
+def _retry(endpoint: EndpointPlan, definition: JobDefinition) -> RetryPolicy:
     """The platform's endpoints may be scaled to zero, and the workspace knows those it serves: a 404 of one is none. Of other
     servers nothing of the kind is known."""
-    starts = 0.0 if endpoint.kind == "url" else warm_up
-    return RetryPolicy(attempts, warm_up=starts, missing=starts if endpoint.kind == "serving" else 0.0)
+    limits, engine = definition.limits, definition.engine
+    starts = 0.0 if endpoint.kind == "url" else limits.warm_up
+    return RetryPolicy(
+        limits.attempts,
+        warm_up=starts,
+        missing=starts if endpoint.kind == "serving" else 0.0,
+        adaptive=not isinstance(engine, AiQueryEngine) and engine.concurrency == "auto",
+    )
 
 
 def tables_beside(definition: JobDefinition) -> tuple[str, str]:

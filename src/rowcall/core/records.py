@@ -176,7 +176,9 @@ class RowCounts:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A run so far, summed over its tasks. `waking` calls wait for an endpoint that is starting."""
+    """A run so far, summed over its tasks. `waking` calls wait for an endpoint that serves nobody: it starts, or is down. `room`
+    is how many calls may be in flight now; `paused` tasks start none because somebody said so, `held` ones because a quota of the
+    endpoint's is used up."""
 
     asked: int = 0
     ok: int = 0
@@ -186,6 +188,9 @@ class Progress:
     input_tokens: int = 0
     output_tokens: int = 0
     waking: int = 0
+    room: int = 0
+    paused: int = 0
+    held: int = 0
     stop: str = ""
 
     def __add__(self, other: "Progress") -> "Progress":
@@ -198,5 +203,8 @@ class Progress:
             input_tokens=self.input_tokens + other.input_tokens,
             output_tokens=self.output_tokens + other.output_tokens,
             waking=self.waking + other.waking,
+            room=self.room + other.room,
+            paused=self.paused + other.paused,
+            held=self.held + other.held,
             stop=self.stop or other.stop,
         )

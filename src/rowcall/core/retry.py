@@ -22,7 +22,8 @@ _SPREAD_SHARE = 0.1
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """`attempts` counts the first one. The back-off doubles from `base` to `cap`, in seconds. `warm_up` is how long an endpoint
-    that has not answered yet may take to start, `missing` how long it may seem to be missing meanwhile, in seconds."""
+    that has not answered yet may take to start, `missing` how long it may seem to be missing meanwhile, in seconds. `adaptive`
+    says that how much is asked at once is found out from the rate limits that are met: then they are no row's failures."""
 
     attempts: int
     base: float = 0.5
@@ -30,6 +31,7 @@ class RetryPolicy:
     paced_attempts: int = 100
     warm_up: float = 900.0
     missing: float = 0.0
+    adaptive: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +41,8 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """Ask again after a pause. `paced`: a quota's pause; `waking`: the endpoint is starting. Neither burns an attempt, nor is a
-    sign of trouble."""
+    """Ask again after a pause. `paced`: a quota's pause; `waking`: the endpoint serves nobody, because it starts or is down.
+    Neither burns an attempt, nor is a sign of trouble with the row."""
 
     after_seconds: float
     paced: bool = False
@@ -58,24 +60,28 @@ def decide(
     *,
     waking: int = 0,
     asleep: float | None = None,
+    down: bool = False,
 ) -> Decision:
-    """What to do with a reply. `attempts` are all so far, the last one brought it; `waking` of them found the endpoint starting.
-    0 ≤ `jitter` < 1. `asleep` says for how many seconds the endpoint has not answered anybody, None once it has."""
+    """What to do with a reply. `attempts` are all so far, the last one brought it; `waking` of them found the endpoint serving
+    nobody. 0 ≤ `jitter` < 1. `asleep` says for how many seconds the endpoint has not answered anybody, None once it has; `down`
+    that its circuit is open: when to ask again is then the circuit's to say."""
     error = reply.error
+    if down and is_outage(error):
+        return Again(0.0, waking=True)
     if asleep is not None and is_asleep(error, asleep, policy):
         own = min(_MOST_BETWEEN_LOOKS, 1.0 + waking) * (1 - jitter / 2)
         return Again(max(own, reply.retry_after or 0.0), waking=True)
     if reply.outcome is not Outcome.ERROR or error is None or not retryable(error.kind):
         return Done()
-    paced = sum(is_paced(attempt.error, attempt.retry_after) for attempt in attempts)
-    if is_paced(error, reply.retry_after):
-        return _after(reply, jitter, paced=True) if paced < policy.paced_attempts else Done()
+    paced = sum(is_paced(attempt.error, attempt.retry_after, policy) for attempt in attempts)
+    patient = is_paced(error, reply.retry_after, policy)
     failed = len(attempts) - paced - waking
-    if failed >= policy.attempts:
+    used, allowed = (paced, policy.paced_attempts) if patient else (failed, policy.attempts)
+    if used >= allowed:
         return Done()
     if reply.retry_after:
-        return _after(reply, jitter, paced=False)
-    return Again(jitter * min(policy.cap, policy.base * 2.0 ** min(failed - 1, _MOST_DOUBLINGS)))
+        return _after(reply, jitter, paced=patient)
+    return Again(jitter * min(policy.cap, policy.base * 2.0 ** min(used - 1, _MOST_DOUBLINGS)), paced=patient)
 
 
 def is_asleep(error: CallError | None, asleep: float, policy: RetryPolicy) -> bool:
@@ -87,9 +93,14 @@ def is_asleep(error: CallError | None, asleep: float, policy: RetryPolicy) -> bo
     return error.kind is ErrorKind.UNAVAILABLE and error.status == _UNAVAILABLE and asleep < policy.warm_up
 
 
-def is_paced(error: CallError | None, retry_after: float | None) -> bool:
+def is_paced(error: CallError | None, retry_after: float | None, policy: RetryPolicy) -> bool:
     """Whether a failure is a quota's "come back in …". A wait of zero paces nothing."""
-    return error is not None and error.kind is ErrorKind.RATE_LIMITED and bool(retry_after)
+    return error is not None and error.kind is ErrorKind.RATE_LIMITED and (policy.adaptive or bool(retry_after))
+
+
+def is_outage(error: CallError | None) -> bool:
+    """Whether a failure is that of an endpoint that may serve nobody at all."""
+    return error is not None and error.kind in (ErrorKind.CONNECTION, ErrorKind.UNAVAILABLE)
 
 
 def _after(reply: Reply, jitter: float, *, paced: bool) -> Again:

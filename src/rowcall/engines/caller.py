@@ -34,6 +34,7 @@ from rowcall.core.records import (
 from rowcall.core.retry import Again, decide
 from rowcall.core.spans import traceparent
 from rowcall.engines.following import follow
+from rowcall.engines.gate import Gate
 from rowcall.engines.recipe import Recipe, Row
 from rowcall.engines.stopping import Stopping
 
@@ -45,7 +46,6 @@ ASIDE_BYTES = 1024 * 1024
 """A larger body is read in a thread, so that the calls beside it do not have to wait for that."""
 _CORRECTABLE = ("responses", "chat", "durable")
 _ACCEPTED, _USED_BEFORE = 202, 409
-_MAYBE_ASLEEP = (404, 503)
 _MOST_CONFLICTS = 3
 
 Made = TypeVar("Made")
@@ -73,15 +73,16 @@ class _Asking:
 
 
 class Caller:
-    """Asks the rows of one task. `counts` is the task's: `in_flight`, `retries` and `waking` are kept up here."""
+    """Asks the rows of one task. `counts` is the task's: `retries` and `waking` are kept up here."""
 
-    def __init__(self, recipe: Recipe, client: EndpointClient, stopping: Stopping, counts: Counter[str]) -> None:
+    def __init__(
+        self, recipe: Recipe, client: EndpointClient, gate: Gate, stopping: Stopping, counts: Counter[str]
+    ) -> None:
         self._recipe = recipe
         self._client = client
+        self._gate = gate
         self._stopping = stopping
         self._counts = counts
-        self._began = time.monotonic()
-        self._awake = False
 
     async def ask(self, row: Row) -> Call | None:
         """Ask one row to the end; None if the run stopped before there was a last reply."""
@@ -151,9 +152,17 @@ class Caller:
             reply = await self._attempt(asking)
             if reply is None:
                 return None
-            asleep = None if self._awake else time.monotonic() - self._began
+            gate = self._gate
             jitter = random.random()  # noqa: S311 (spreads retries, guards nothing)
-            decision = decide(reply, asking.attempts, recipe.retry, jitter, waking=asking.waking, asleep=asleep)
+            decision = decide(
+                reply,
+                asking.attempts,
+                recipe.retry,
+                jitter,
+                waking=asking.waking,
+                asleep=gate.asleep,
+                down=gate.down,
+            )
             if not isinstance(decision, Again):
                 return reply
             await self._wait(decision, asking)
@@ -174,27 +183,34 @@ class Caller:
             self._counts["waking"] -= decision.waking
 
     async def _attempt(self, asking: _Asking) -> Reply | None:
-        """One request, and its run if it began one; None where a run is left to whoever asks the question next."""
+        """One request, and its run if it began one; None where the run stops before, or leaves it to whoever asks next."""
         number = len(asking.attempts) + 1
-        self._counts["in_flight"] += 1
-        started = time.time_ns()
+        parameters = mapping(asking.request.get("parameters"))
+        call = await self._gate.enter(asking.row.request_hash, len(self._body(asking)), parameters)
+        if call is None:
+            return None
+        started, reply = time.time_ns(), None
         try:
-            got = await self._post(asking, number)
-            reply = await self._read(got)
-            if reply.running is not None:
-                followed = await follow(reply.running, self._recipe, self._client, self._stopping, self._read)
-                if followed is None:
-                    return None
-                reply, got = followed
+            ended = await self._to_its_end(await self._post(asking, number))
+            reply = None if ended is None else ended[0]
         finally:
-            self._counts["in_flight"] -= 1
+            self._gate.leave(call, reply)
+        if ended is None:
+            return None
+        reply, got = ended
         asking.attempts.append(
             await self._aside(got, _noted, number, started, asking.waited, reply, got, self._recipe.wire)
         )
-        self._awake = self._awake or (isinstance(got, HttpReply) and got.status not in _MAYBE_ASLEEP)
         if self._recipe.wire.shape == "durable" and not asking.old and _failed(reply, got):
             _begin_another(asking)
         return reply
+
+    async def _to_its_end(self, got: HttpReply | HttpFailure) -> tuple[Reply, HttpReply | HttpFailure] | None:
+        """What came back, read; where that is a run that was begun, what came of it. None where it is let go of."""
+        reply = await self._read(got)
+        if reply.running is None:
+            return reply, got
+        return await follow(reply.running, self._recipe, self._client, self._stopping, self._read)
 
     async def _post(self, asking: _Asking, number: int) -> HttpReply | HttpFailure:
         """Send the request. On the durable agent server, past the runs of this question that failed before, and an id or two

@@ -6,13 +6,17 @@ from typing import Any
 from rowcall.core.endpoints import Wire
 from rowcall.core.limits import Budget
 from rowcall.core.ports import Connect, OpenJournal
+from rowcall.core.rates import Rates
 from rowcall.core.retry import RetryPolicy
 from rowcall.core.spans import SpanContext
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Everything a task needs, picklable and without secrets. Times are in seconds, `deadline_ns` is Unix time."""
+    """Everything a task needs, picklable and without secrets. Times are in seconds, `deadline_ns` is Unix time.
+
+    `share` is the most calls that one of the run's `tasks` may have in flight, `rates` what it may use in a minute.
+    """
 
     connect: Connect
     open_journal: OpenJournal
@@ -32,6 +36,10 @@ class Recipe:
     budget: Budget
     spans: SpanContext
     null_prompt: str
+    tasks: int = 1
+    adaptive: bool = False
+    rates: Rates = Rates()  # noqa: RUF009 (frozen)
+    outage: float = 300.0
 
 
 @dataclass(frozen=True, slots=True)

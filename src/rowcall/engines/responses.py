@@ -4,25 +4,27 @@ Owns how the rows of the pending table are asked. Knows nothing of tables, recov
 `meanwhile` (publish, show progress) and reads the journal afterwards.
 """
 
-import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
 from rowcall.core.engine_plan import ResponsesPlan
-from rowcall.core.errors import RunError
+from rowcall.core.errors import RunError, TerminatedError
 from rowcall.core.limits import stop_reason
 from rowcall.core.plan import RunPlan
 from rowcall.core.ports import Connect, Journal, OpenJournal, SqlSession
+from rowcall.core.progress import PROGRESS_NOTES, STOP_NOTE, StopRequest, read_stop, total
 from rowcall.core.records import Progress
 from rowcall.engines.recipe import Recipe
-from rowcall.engines.worker import PROGRESS_NOTES, STOP_NOTE, run_task
+from rowcall.engines.worker import run_task
 
 POLL_SECONDS = 0.2
-INTERRUPTED = "interrupted"
+INTERRUPTED = StopRequest("interrupted")
+AT_ONCE = StopRequest("interrupted", 0.0)
+TERMINATED = StopRequest("terminated (SIGTERM)", 8.0)
+"""A cancelled job is killed within 15 s: what is not answered by then is left, so that the rest can be published."""
 
 Meanwhile = Callable[[Progress], None]
 
@@ -51,6 +53,10 @@ def recipe_of(
         budget=calls.budget,
         spans=plan.spans,
         null_prompt=plan.bound.null_prompt,
+        tasks=engine.split.tasks,
+        adaptive=engine.adaptive,
+        rates=engine.rates.share(engine.split.tasks),
+        outage=calls.outage,
     )
 
 
@@ -59,25 +65,25 @@ def execute(
 ) -> Progress:
     """Ask every pending row; returns when all are asked or the run stopped.
 
-    Ctrl-C asks the tasks to stop and waits for the calls in flight, whose answers are kept. A second one makes the run a
-    failed one, but still waits for the tasks that cannot be interrupted.
+    Ctrl-C asks the tasks to stop and waits for the calls in flight, whose answers are kept. A second one waits for them no longer,
+    SIGTERM for a few seconds.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="rowcall-tasks") as background:
         tasks = background.submit(_run_tasks, plan, engine, session, recipe)
         try:
             _watch(plan, journal, tasks, meanwhile)
-        except KeyboardInterrupt:
-            request_stop(journal, INTERRUPTED)
+        except KeyboardInterrupt as told:
+            request_stop(journal, TERMINATED if isinstance(told, TerminatedError) else INTERRUPTED)
             _wait_or_abandon(session, journal, tasks, meanwhile)
         except BaseException:
-            request_stop(journal, "the run failed")
+            request_stop(journal, StopRequest("the run failed"))
             raise
     return _progress(journal)
 
 
-def request_stop(journal: Journal, reason: str) -> None:
+def request_stop(journal: Journal, request: StopRequest) -> None:
     """Ask all tasks of a run to start no more calls. They see it within a flush."""
-    journal.write_note(STOP_NOTE, json.dumps({"reason": reason}))
+    journal.write_note(STOP_NOTE, request.as_text())
 
 
 def _run_tasks(plan: RunPlan, engine: ResponsesPlan, session: SqlSession, recipe: Recipe) -> None:
@@ -94,7 +100,7 @@ def _watch(plan: RunPlan, journal: Journal, tasks: Future[None], meanwhile: Mean
         progress = _progress(journal)
         reason = progress.stop or stop_reason(progress, plan.calls.budget)
         if reason and not stopped:
-            request_stop(journal, reason)
+            request_stop(journal, StopRequest(reason))
             stopped = True
         meanwhile(progress)
         _pause(tasks)
@@ -102,14 +108,19 @@ def _watch(plan: RunPlan, journal: Journal, tasks: Future[None], meanwhile: Mean
 
 
 def _wait_or_abandon(session: SqlSession, journal: Journal, tasks: Future[None], meanwhile: Meanwhile) -> None:
-    try:
-        while not tasks.done():
+    """Until the tasks have stopped. They are asked to hurry the first time somebody insists, and interrupted the second time."""
+    insisted = False
+    while not tasks.done():
+        try:
             meanwhile(_progress(journal))
             _pause(tasks)
-        tasks.result()
-    except KeyboardInterrupt:
-        session.interrupt()
-        raise RunError("interrupted twice; what was answered is kept, run again to go on") from None
+        except KeyboardInterrupt:
+            if insisted:
+                session.interrupt()
+                raise RunError("interrupted again and again; what was durable is kept, run again to go on") from None
+            insisted = True
+            request_stop(journal, AT_ONCE)
+    tasks.result()
 
 
 def _pause(tasks: Future[None]) -> None:
@@ -119,19 +130,13 @@ def _pause(tasks: Future[None]) -> None:
 
 
 def _progress(journal: Journal) -> Progress:
-    """What the tasks said last. A note that cannot be read now is left out until the next look."""
-    total = Progress()
-    for note in _notes(journal, PROGRESS_NOTES):
-        with suppress(ValueError, TypeError):
-            total += Progress(**json.loads(note))
-    for note in _notes(journal, STOP_NOTE):
-        with suppress(ValueError, KeyError, TypeError):
-            return replace(total, stop=json.loads(note)["reason"])
-    return total
+    """What the tasks said last, and why they are to stop, if they are."""
+    progress, stop = total(_notes(journal, PROGRESS_NOTES)), read_stop(_notes(journal, STOP_NOTE).get(STOP_NOTE))
+    return progress if stop is None else replace(progress, stop=stop.reason)
 
 
-def _notes(journal: Journal, prefix: str) -> list[str]:
+def _notes(journal: Journal, prefix: str) -> Mapping[str, str]:
     try:
-        return list(journal.notes(prefix).values())
+        return journal.notes(prefix)
     except (OSError, ValueError):
-        return []
+        return {}

@@ -1,6 +1,7 @@
 """Whether a task is to start no more calls, and why; pauses that end with it."""
 
 import asyncio
+import math
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,7 +14,11 @@ class Stopping:
         self.reason = ""
         self._deadline_ns = deadline_ns
         self._told = asyncio.Event()
-        self._wakes = wakes
+        self._wakes = list(wakes)
+
+    def wakes(self, event: asyncio.Event) -> None:
+        """Set this event too when the task is told to stop."""
+        self._wakes.append(event)
 
     def stop(self, reason: str) -> None:
         """The first reason stands."""
@@ -27,8 +32,11 @@ class Stopping:
             self.stop("limits.deadline has passed")
         return self._told.is_set()
 
+    def left(self) -> float:
+        """Seconds to the deadline; endless where there is none."""
+        return math.inf if self._deadline_ns is None else max(0.0, (self._deadline_ns - time.time_ns()) / 1e9)
+
     async def pause(self, seconds: float) -> None:
         """Wait, but no longer than the run goes on."""
-        left = (self._deadline_ns - time.time_ns()) / 1e9 if self._deadline_ns is not None else seconds
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._told.wait(), max(0.0, min(seconds, left)))
+            await asyncio.wait_for(self._told.wait(), max(0.0, min(seconds, self.left())))

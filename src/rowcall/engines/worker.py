@@ -1,9 +1,11 @@
 """The loop inside one task: rows in, finished calls into the journal, never more than its share in flight.
 
 `share` slots pull from one stream of rows. Each slot asks its row to the end, waits included, before it takes the next: a
-sliding window with no barrier, and a limit that cannot be exceeded. A flusher makes finished answers durable after
-`flush_seconds` at the latest, and no call starts while `flush_rows` answers are not: a crash costs at most one flush and
-what is in flight. The flusher also leaves the task's progress as a note in the journal, and looks there for a request to stop.
+sliding window with no barrier. Every call passes the task's gate, so that none of the limits can be exceeded. A flusher makes
+finished answers durable after `flush_seconds` at the latest, and no call starts while `flush_rows` answers are not: a crash costs
+at most one flush and what is in flight. The flusher also leaves the task's progress as a note in the journal, and looks there for
+what it is told: to stop, to pause, to have more or fewer calls in flight. It adds up what all tasks have used, so that a budget
+stops them even while the driver is busy.
 
 A hash in the journal is not asked again, so a retried or speculative task asks only what is missing. No row raises: what goes
 wrong with one is its outcome. Only the journal's own failure (a full disk) ends the task with an error.
@@ -11,21 +13,26 @@ wrong with one is its outcome. Only the journal's own failure (a full disk) ends
 
 import asyncio
 import json
+import math
 import secrets
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING
 
+from rowcall.core.control import CONTROL_NOTE, read_control
 from rowcall.core.errors import RunError
-from rowcall.core.limits import all_alike
+from rowcall.core.limits import all_alike, stop_reason
 from rowcall.core.outcome import stops_run
 from rowcall.core.ports import Batches, Journal
+from rowcall.core.progress import PROGRESS_NOTES, STOP_NOTE, StopRequest, progress_note, read_stop, total
 from rowcall.core.records import Call, CallError, ErrorKind, Outcome, Progress
 from rowcall.core.segments import Finished, segment
 from rowcall.core.spans import call_spans
 from rowcall.engines.caller import Caller, unasked
+from rowcall.engines.gate import Gate
 from rowcall.engines.recipe import Recipe, Row
 from rowcall.engines.stopping import Stopping
 
@@ -36,8 +43,6 @@ MANIFEST_NOTE = "manifest"
 """Written by the driver before any task starts."""
 REFUSALS = 5
 """Once an endpoint has answered, so many refusals in a row are the endpoint's and not a row's."""
-STOP_NOTE = "stop"
-PROGRESS_NOTES = "progress-"
 
 
 def run_task(recipe: Recipe, batches: Batches) -> Iterator["pa.RecordBatch"]:
@@ -92,6 +97,9 @@ class _Task:
         self.room = asyncio.Event()
         self.closed = False
         self.stopping = Stopping(recipe.deadline_ns, (self.full, self.room))
+        self.gate = Gate(recipe, self.stopping)
+        self.slots: list[asyncio.Task[None]] = []
+        self.grace = math.inf
         self.refused_in_a_row = 0
         self.counts: Counter[str] = Counter()
         self.errors: Counter[ErrorKind] = Counter()
@@ -101,20 +109,33 @@ class _Task:
         self._check_journal()
         rows = _Rows(batches, await asyncio.to_thread(self.journal.answered_hashes))
         async with self.recipe.connect() as client:
-            flusher = asyncio.create_task(self._flush_until_closed())
-            caller = Caller(self.recipe, client, self.stopping, self.counts)
-            slots = [asyncio.create_task(self._slot(rows, caller)) for _ in range(self.recipe.share)]
-            working = asyncio.gather(*slots)
-            await asyncio.wait({flusher, working}, return_when=asyncio.FIRST_COMPLETED)
-            if flusher.done() or working.exception() is not None:
-                self.stopping.stop("a task failed")
-            await asyncio.wait(slots)
+            caller = Caller(self.recipe, client, self.gate, self.stopping, self.counts)
+            add_slots = partial(self._add_slots, rows, caller)
+            add_slots()
+            flusher = asyncio.create_task(self._flush_until_closed(add_slots))
+            while working := [slot for slot in self.slots if not slot.done()]:
+                ended = asyncio.gather(*working)
+                await asyncio.wait({flusher, ended}, return_when=asyncio.FIRST_COMPLETED)
+                if flusher.done() or ended.cancelled() or ended.exception() is not None:
+                    self.stopping.stop("a task failed")
+                await asyncio.wait(working)
             self.closed = True
             self.full.set()
             await flusher
-        for slot in slots:
-            slot.result()
+        for slot in self.slots:
+            if not slot.cancelled():
+                slot.result()
         return self.progress()
+
+    def _add_slots(self, rows: _Rows, caller: Caller) -> None:
+        """As many slots as calls may be in flight. Where that becomes less, the gate sees to it."""
+        missing = self.gate.window.most - len(self.slots)
+        self.slots += [asyncio.create_task(self._slot(rows, caller)) for _ in range(missing)]
+
+    def _cut_off(self) -> None:
+        """Wait no longer for the calls in flight."""
+        for slot in self.slots:
+            slot.cancel()
 
     def _check_journal(self) -> None:
         """Nothing is asked where its answer would be written to another place than the driver reads."""
@@ -125,16 +146,19 @@ class _Task:
             )
 
     def progress(self) -> Progress:
-        counts = self.counts
+        counts, gate = self.counts, self.gate
         return Progress(
             asked=counts["asked"],
             ok=counts["ok"],
             failed=counts["asked"] - counts["ok"],
-            in_flight=counts["in_flight"],
+            in_flight=gate.in_flight,
             retries=counts["retries"],
             input_tokens=counts["input_tokens"],
             output_tokens=counts["output_tokens"],
-            waking=counts["waking"],
+            waking=counts["waking"] + (gate.waiting if gate.down else 0),
+            room=gate.window.room,
+            paused=int(gate.paused),
+            held=int(gate.held),
             stop=self.stopping.reason,
         )
 
@@ -179,7 +203,7 @@ class _Task:
         elif all_alike(self.counts["ok"], self.errors) is not None:
             self.stopping.stop(f"every row so far failed alike, {error.kind.value}{status}: {error.message}")
 
-    async def _flush_until_closed(self) -> None:
+    async def _flush_until_closed(self, add_slots: Callable[[], None]) -> None:
         """Make answers durable as they come; the last time when all slots are done. Raises `RunError` if it cannot."""
         last = False
         while not last:
@@ -189,7 +213,7 @@ class _Task:
             last = self.closed
             try:
                 await self._flush()
-                await self._look_for_stop()
+                await self._look_at_notes(add_slots)
             except OSError as error:
                 raise RunError(f"the journal cannot be used, {self.unsaved} answers are lost: {error}") from error
 
@@ -201,16 +225,35 @@ class _Task:
             self.unsaved -= len(finished)
         if self.unsaved < self.recipe.flush_rows:
             self.room.set()
-        note = json.dumps(asdict(self.progress()))
+        note = progress_note(self.progress())
         with suppress(OSError):
             await asyncio.to_thread(self.journal.write_note, f"{PROGRESS_NOTES}{self.name}", note)
 
-    async def _look_for_stop(self) -> None:
-        """A note that cannot be read now is read the next time: on a Volume a file may be seen half replaced."""
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            self.stopping.stop(
-                json.loads((await asyncio.to_thread(self.journal.notes, STOP_NOTE))[STOP_NOTE])["reason"]
-            )
+    async def _look_at_notes(self, add_slots: Callable[[], None]) -> None:
+        """Obey what the notes say. What cannot be read now is read the next time: on a Volume a file may be seen half replaced."""
+        with suppress(OSError, ValueError):
+            notes = await asyncio.to_thread(self._notes)
+            self._stop(read_stop(notes.get(STOP_NOTE)))
+            control = read_control(notes.get(CONTROL_NOTE))
+            most = None if control.concurrency is None else max(1, control.concurrency // self.recipe.tasks)
+            self.gate.control(paused=control.paused, most=most)
+            if not self.closed:
+                add_slots()
+            if reason := stop_reason(total(notes), self.recipe.budget):
+                self.stopping.stop(reason)
+
+    def _notes(self) -> Mapping[str, str]:
+        """What the task is told; where the run has a budget, the progress of all tasks as well."""
+        wanted = [STOP_NOTE, CONTROL_NOTE, *([PROGRESS_NOTES] if self.recipe.budget.limited else [])]
+        return {name: text for prefix in wanted for name, text in self.journal.notes(prefix).items()}
+
+    def _stop(self, request: StopRequest | None) -> None:
+        if request is None:
+            return
+        self.stopping.stop(request.reason)
+        if request.grace is not None and request.grace < self.grace:
+            self.grace = request.grace
+            asyncio.get_running_loop().call_later(request.grace, self._cut_off)
 
 
 async def _ask_safely(row: Row, caller: Caller) -> Call | None:

@@ -88,9 +88,28 @@ def test_used_up_attempts_do_not_end_a_paced_wait() -> None:
 @pytest.mark.parametrize("wait", [None, 0.0])
 def test_a_limit_that_names_no_pause_is_a_failure_like_others(wait: float | None) -> None:
     limited = failed(ErrorKind.RATE_LIMITED, wait)
-    assert not is_paced(limited.error, wait)
+    assert not is_paced(limited.error, wait, POLICY)
     assert decide(limited, tried(limited), POLICY, 0.5) == Again(0.25)
     assert decide(limited, tried(limited, limited, limited), POLICY, 0.5) == Done()
+
+
+def test_where_the_window_adapts_a_limit_is_what_it_learns_from_and_no_failure_of_a_row() -> None:
+    limited, policy = failed(ErrorKind.RATE_LIMITED), replace(POLICY, adaptive=True)
+    decision = decide(limited, tried(*[limited] * 3), policy, 0.5)
+    assert decision == Again(0.5 * 0.5 * 2**2, paced=True)
+    assert decide(limited, tried(*[limited] * policy.paced_attempts), policy, 0.5) == Done()
+
+
+@pytest.mark.parametrize("kind", [ErrorKind.CONNECTION, ErrorKind.UNAVAILABLE])
+def test_while_nobody_is_served_a_row_is_asked_again_however_often_it_was(kind: ErrorKind) -> None:
+    lost = failed(kind)
+    assert decide(lost, tried(*[lost] * 50), POLICY, 0.5, down=True) == Again(0.0, waking=True)
+    assert decide(lost, tried(*[lost] * 3), POLICY, 0.5) == Done()
+
+
+def test_what_is_no_outage_is_no_better_for_an_open_circuit() -> None:
+    refused = failed(ErrorKind.BAD_REQUEST)
+    assert decide(refused, tried(refused), POLICY, 0.5, down=True) == Done()
 
 
 REPLIES = st.builds(

@@ -20,6 +20,7 @@ from rowcall.core.segments import Finished, segment
 from rowcall.core.spans import SpanContext
 from rowcall.engines import following
 from rowcall.engines.caller import Caller
+from rowcall.engines.gate import Gate
 from rowcall.engines.recipe import Recipe, Row
 from rowcall.engines.stopping import Stopping
 from rowcall.testing import FakeEndpoint, MemoryJournal, error_reply, responses_reply
@@ -77,7 +78,7 @@ def row(text: str = "hello", key: int = 7) -> Row:
 def ask(server: Server, made: Recipe, *, stop: Stopping | None = None, asked: Row | None = None) -> Call | None:
     async def once() -> Call | None:
         stopping = stop or Stopping(made.deadline_ns)
-        return await Caller(made, server, stopping, Counter[str]()).ask(asked or row())
+        return await Caller(made, server, Gate(made, stopping), stopping, Counter[str]()).ask(asked or row())
 
     return asyncio.run(once())
 
@@ -335,7 +336,8 @@ class TestDurable:
 
         async def once() -> Call | None:
             stopping.append(Stopping(None))
-            return await Caller(recipe(wire=self.DURABLE), server, stopping[0], Counter[str]()).ask(row())
+            made = recipe(wire=self.DURABLE)
+            return await Caller(made, server, Gate(made, stopping[0]), stopping[0], Counter[str]()).ask(row())
 
         server = Server(answer)
         assert asyncio.run(once()) is None
@@ -437,12 +439,9 @@ class TestWaking:
         replies = iter([responses_reply("first"), *[error_reply(503)] * 9])
 
         async def both() -> list[Call | None]:
-            made = Caller(
-                recipe(retry=RetryPolicy(attempts=2, base=0.001)),
-                Server(lambda *_: next(replies)),
-                Stopping(None),
-                Counter[str](),
-            )
+            asked, stopping = recipe(retry=RetryPolicy(attempts=2, base=0.001)), Stopping(None)
+            server, gate = Server(lambda *_: next(replies)), Gate(asked, stopping)
+            made = Caller(asked, server, gate, stopping, Counter[str]())
             return [await made.ask(row()), await made.ask(row("again"))]
 
         first, second = asyncio.run(both())

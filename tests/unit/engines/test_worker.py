@@ -16,11 +16,12 @@ import pytest
 from rowcall.core.endpoints import Wire
 from rowcall.core.errors import RunError, SqlError
 from rowcall.core.limits import ALIKE_ROWS, Budget
+from rowcall.core.progress import STOP_NOTE
 from rowcall.core.records import ErrorKind, HttpFailure, HttpReply, HttpRequest
 from rowcall.core.retry import RetryPolicy
 from rowcall.core.spans import SpanContext
 from rowcall.engines.recipe import Recipe
-from rowcall.engines.worker import MANIFEST_NOTE, REFUSALS, STOP_NOTE, run_task
+from rowcall.engines.worker import MANIFEST_NOTE, REFUSALS, run_task
 from rowcall.testing import FakeEndpoint, MemoryJournal, error_reply, responses_reply
 
 

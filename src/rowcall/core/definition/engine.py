@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal, cast
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from rowcall.core.definition.fields import Model, Seconds, Whole
+from rowcall.core.definition.fields import Model, Seconds, Whole, not_a_flag
 
 
 class _Publishing(Model):
@@ -13,9 +13,27 @@ class _Publishing(Model):
     )
 
 
+Concurrency = Annotated[Annotated[int, Field(ge=1, le=4096), BeforeValidator(not_a_flag)] | Literal["auto"], Field()]
+
+
 class _Calls(Model):
-    concurrency: Whole = Field(
-        default=16, ge=1, le=4096, description="Most calls in flight at once, over all tasks together."
+    concurrency: Concurrency = Field(
+        default=16,
+        description="Most calls in flight at once, over all tasks together; auto finds out what the endpoint takes.",
+    )
+    max_concurrency: Whole = Field(
+        default=256, ge=1, le=4096, description="Most calls in flight that auto tries, over all tasks together."
+    )
+    requests_per_minute: Whole | None = Field(
+        default=None, ge=1, description="Most calls that start in a minute, over all tasks together."
+    )
+    input_tokens_per_minute: Whole | None = Field(
+        default=None, ge=1, description="Most input tokens in a minute, over all tasks together."
+    )
+    output_tokens_per_minute: Whole | None = Field(
+        default=None,
+        ge=1,
+        description="Most output tokens in a minute, over all tasks together. A request's own limit is reserved for it.",
     )
     fan_out: Literal["auto", "executors", "driver"] = Field(default="auto", description="Where the calls are made.")
     tasks: Whole | Literal["auto"] = Field(default="auto", description="Spark tasks that share the concurrency.")
@@ -30,6 +48,12 @@ class _Calls(Model):
         if isinstance(value, int) and value < 1:
             raise ValueError("expected auto or a number of at least 1")
         return value
+
+    @model_validator(mode="after")
+    def _one_way_to_say_how_many(self) -> "_Calls":
+        if self.concurrency != "auto" and "max_concurrency" in self.model_fields_set:
+            raise ValueError("max_concurrency goes with concurrency: auto")
+        return self
 
 
 class _Waves(Model):

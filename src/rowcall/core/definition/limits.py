@@ -65,6 +65,10 @@ class Limits(Model):
         default=900.0,
         description="How long an endpoint that starts or is updated is waited for, before anything is asked.",
     )
+    outage: Seconds = Field(
+        default=300.0,
+        description="How long an endpoint that has stopped serving anybody is waited for, with one call at a time.",
+    )
     attempts: Whole = Field(default=6, ge=1, le=100, description="HTTP exchanges for one row.")
     deadline: Seconds | None = Field(default=None, description="The run: no call starts after it.")
     max_failures: MaxFailures | None = Field(

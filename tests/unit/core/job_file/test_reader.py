@@ -187,7 +187,7 @@ def test_a_given_variable_that_is_not_used() -> None:
 
 def test_a_value_says_which_variable_it_came_from() -> None:
     assert message(GOOD, {"calls": "lots"}) == (
-        'x.yml:24: engine.concurrency: is "lots" (from "${calls}"); expected a whole number from 1 to 4096.'
+        'x.yml:24: engine.concurrency: is "lots" (from "${calls}"); expected a whole number from 1 to 4096 or `auto`.'
     )
 
 

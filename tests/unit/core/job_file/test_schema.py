@@ -142,5 +142,5 @@ def test_what_is_expected_is_said_in_words() -> None:
         "user",
         "assistant",
     ]
-    assert shape.at("engine").at("concurrency").expected() == "a whole number from 1 to 4096"
+    assert shape.at("engine").at("concurrency").expected() == "a whole number from 1 to 4096 or `auto`"
     assert shape.at("request").at("parameters").at("anything").expected() == "a value"

@@ -1,0 +1,183 @@
+"""What every call of a task passes before it is sent: the window, the quotas, the circuit, a pause.
+
+Calls stand in line; the first of them goes as soon as all allow it, and what came back of it is told afterwards. The decisions are
+in `core.window`, `core.rates` and `core.circuit`; here is only the waiting.
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from rowcall.core.circuit import Circuit
+from rowcall.core.rates import Pause, Quotas, Use
+from rowcall.core.records import CallError, ErrorKind, Outcome, Reply
+from rowcall.core.retry import is_outage
+from rowcall.core.window import Sent, Window
+from rowcall.engines.recipe import Recipe
+from rowcall.engines.stopping import Stopping
+
+SATURATED_SECONDS = 2.0
+"""A rate limit that names no wait, or no longer one, says that the endpoint is full; a longer one paces a quota."""
+START_SECONDS = 60.0
+"""How long an endpoint that has answered nobody yet may seem to be gone."""
+_MAYBE_ASLEEP = (404, 503)
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """Leave to send one call. `size` is that of its body, in bytes."""
+
+    row: str
+    size: int
+    sent: Sent
+    reserved: Use
+    probe: bool
+
+
+class Gate:
+    """The gate of one task."""
+
+    def __init__(self, recipe: Recipe, stopping: Stopping) -> None:
+        now = time.monotonic()
+        self.window = Window(recipe.share, recipe.adaptive)
+        self.in_flight = 0
+        self.waiting = 0
+        self._began = now
+        self._awake = False
+        self._recipe = recipe
+        self._stopping = stopping
+        self._quotas = Quotas(recipe.rates, now)
+        self._pause = Pause()
+        self._circuit = Circuit()
+        self.paused = False
+        self._turn = asyncio.Lock()
+        self._changed = asyncio.Event()
+        stopping.wakes(self._changed)
+
+    @property
+    def down(self) -> bool:
+        """Whether the endpoint serves nobody: what fails now says nothing of the row that asks."""
+        return self._circuit.opened is not None
+
+    @property
+    def asleep(self) -> float | None:
+        """For how many seconds the endpoint has not answered anybody; None once it has."""
+        return None if self._awake else time.monotonic() - self._began
+
+    @property
+    def held(self) -> bool:
+        """Whether a quota of the endpoint's own is waited for."""
+        return self._pause.wait(time.monotonic()) > 0
+
+    def control(self, *, paused: bool, most: int | None) -> None:
+        """Obey who controls the run: whether calls start, how many of this task's may be in flight (None: as planned)."""
+        self.paused = paused
+        most = self._recipe.share if most is None else most
+        if most != self.window.most:
+            self.window.limit(most)
+        self._changed.set()
+
+    async def enter(self, row: str, size: int, parameters: Mapping[str, object]) -> Pass | None:
+        """Wait until a call of so many bytes may be sent; None where the run stops before."""
+        self.waiting += 1
+        try:
+            async with self._turn:
+                while not self._stopping.over():
+                    use = self._quotas.expected(size, parameters)
+                    wait = self._wait(use)
+                    if wait <= 0:
+                        return self._send(row, size, use)
+                    await self._change(wait)
+                return None
+        finally:
+            self.waiting -= 1
+
+    def leave(self, call: Pass, reply: Reply | None) -> None:
+        """A call is over with that reply; None where it was cut off."""
+        now, error = time.monotonic(), None if reply is None else reply.error
+        self._awake = self._awake or (reply is not None and _from_awake(error))
+        if reply is None:
+            self._quotas.settle(call.reserved, call.size, (None, None), now)
+            if call.probe:
+                self._circuit.given_up()
+        elif is_outage(error):
+            self._lost(call, reply, now)
+        elif error is not None and error.kind is ErrorKind.RATE_LIMITED:
+            self._turned_away(call, reply, now)
+        else:
+            self._answered(call, reply, now)
+        self.in_flight -= 1
+        self._changed.set()
+
+    def _wait(self, use: Use) -> float:
+        now = time.monotonic()
+        if self.paused:
+            return math.inf
+        return max(
+            self.window.wait(self.in_flight, now),
+            self._circuit.wait(now),
+            self._pause.wait(now),
+            self._quotas.wait(use, now),
+        )
+
+    def _send(self, row: str, size: int, use: Use) -> Pass:
+        now = time.monotonic()
+        self._quotas.reserve(use, now)
+        sent = self.window.sent(self.in_flight, now)
+        self.in_flight += 1
+        return Pass(row, size, sent, use, self._circuit.sent())
+
+    async def _change(self, seconds: float) -> None:
+        self._changed.clear()
+        longest = min(seconds, self._stopping.left())
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), None if longest == math.inf else longest)
+
+    def _answered(self, call: Pass, reply: Reply, now: float) -> None:
+        """Somebody is there, whatever was said."""
+        kind = None if reply.error is None else reply.error.kind
+        if kind is ErrorKind.TIMEOUT:
+            if call.probe:
+                self._circuit.failed(call.row, now, probe=True)
+        else:
+            self._circuit.answered()
+            self._pause.answered()
+        self._quotas.settle(call.reserved, call.size, (reply.usage.input_tokens, reply.usage.output_tokens), now)
+        if kind in (ErrorKind.TIMEOUT, ErrorKind.SERVER_ERROR):
+            self.window.hold()
+        elif reply.outcome is not Outcome.ERROR:
+            self.window.answered(call.sent, self.in_flight, now)
+
+    def _turned_away(self, call: Pass, reply: Reply, now: float) -> None:
+        self._circuit.answered()
+        self._quotas.give_back(call.reserved, now)
+        wait = reply.retry_after or 0.0
+        if wait > SATURATED_SECONDS:
+            self.window.hold()
+            self._pause.told(wait, now)
+        else:
+            self.window.turned_away(call.sent, now)
+
+    def _lost(self, call: Pass, reply: Reply, now: float) -> None:
+        self._quotas.give_back(call.reserved, now)
+        self.window.hold()
+        self._circuit.failed(call.row, now, probe=call.probe)
+        opened, patience = self._circuit.opened, self._patience(reply.error)
+        if opened is not None and now - opened > patience and reply.error is not None:
+            self._stopping.stop(f"the endpoint has served nobody for {patience:g} s: {reply.error.message}")
+
+    def _patience(self, error: CallError | None) -> float:
+        """How long the endpoint may serve nobody: it may have to start first, and what never was there may be misspelt."""
+        outage, warm_up = self._recipe.outage, self._recipe.retry.warm_up
+        if self._awake:
+            return outage
+        starting = error is not None and error.status in _MAYBE_ASLEEP
+        return max(warm_up, outage) if starting else min(outage, START_SECONDS)
+
+
+def _from_awake(error: CallError | None) -> bool:
+    """Whether that was said by an endpoint that is not scaled to zero. What has no status was said by nobody."""
+    return error is None or (error.status is not None and error.status not in _MAYBE_ASLEEP)
