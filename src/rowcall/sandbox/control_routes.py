@@ -1,7 +1,7 @@
 """The sandbox's own controls: set how an agent, logins or the warehouse behave, read what happened. Not Databricks'; no token.
 
 PUT    /sandbox/behaviour/{agent}    a behaviour (see `behaviour`); replaces the earlier one
-GET    /sandbox/figures              {agent: figures} (see `figures`)
+GET    /sandbox/figures              {agent: figures} (see `figures`); ?seconds=10: `busiest` in any 10 s instead of 60
 DELETE /sandbox/figures              start counting anew, lookups too; forgets recorded requests and statements
 GET    /sandbox/requests/{agent}     the last 1,000 requests: [{"path", "headers", "body"}]
 PUT    /sandbox/lookup/{agent}       what lookups of it say of its state (see `lookups`); replaces the earlier one
@@ -53,8 +53,11 @@ async def _behave(sandbox: Sandbox, request: web.Request) -> web.Response:
     return web.json_response({})
 
 
-async def _figures(sandbox: Sandbox, _: web.Request) -> web.Response:
-    return web.json_response({name: hosted.figures.as_json() for name, hosted in sandbox.hosted.items()})
+async def _figures(sandbox: Sandbox, request: web.Request) -> web.Response:
+    given = parse_json(request.query.get("seconds", "60"))
+    if not isinstance(given, int | float) or not given > 0:
+        raise _refused(web.HTTPBadRequest, "seconds: expected a number above 0")
+    return web.json_response({name: hosted.figures.as_json(given) for name, hosted in sandbox.hosted.items()})
 
 
 async def _reset(sandbox: Sandbox, _: web.Request) -> web.Response:

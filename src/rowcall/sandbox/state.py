@@ -27,7 +27,10 @@ class Recorded:
 
 @dataclass(slots=True)
 class Hosted:
-    """An agent with how it behaves, what it did, what it was last asked and what lookups of it say."""
+    """An agent with how it behaves, what it did, what it was last asked and what lookups of it say.
+
+    `serving` is how many calls it is at, whatever their behaviour: one that replaces another has those before it, too.
+    """
 
     agent: Agent
     behaviour: Behaviour = field(default_factory=Behaviour)
@@ -35,6 +38,7 @@ class Hosted:
     runs: Runs = field(default_factory=Runs)
     requests: deque[Recorded] = field(default_factory=lambda: deque[Recorded](maxlen=MOST_REQUESTS))
     lookups: Lookups = field(default_factory=Lookups)
+    serving: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from sandbox_user import Workspace, answer_text
 
-from rowcall.sandbox.agents.behaviour import read_behaviour
+from rowcall.sandbox.agents.behaviour import Behaviour, read_behaviour
+from rowcall.sandbox.agents.capacity import Load
 
 HOURS = 10_000
 
@@ -39,21 +40,21 @@ def test_what_makes_no_sense_is_refused(behaviour: Any, problem: str) -> None:
         read_behaviour(behaviour)
 
 
-def test_calls_while_cold_are_not_counted_by_faults() -> None:
-    behaviour = read_behaviour({"cold": {"seconds": HOURS}, "faults": [{"status": 429, "first": 1}]})
-    struck = [behaviour.fault("x") for _ in range(3)]
-    assert [fault and fault.status for fault in struck] == [503, 503, 503]
-    behaviour.cold = None
-    assert [fault and fault.status for fault in (behaviour.fault("x"), behaviour.fault("x"))] == [429, None]
+def status_of_refusal(behaviour: Behaviour, at: float) -> int | None:
+    refusal = behaviour.refusal(Load(at, 1, 0), 0)
+    return None if refusal is None else refusal.status
+
+
+def test_calls_while_cold_are_not_counted_by_faults(workspace: Workspace) -> None:
+    workspace.behave("echo", cold={"seconds": 0.5}, faults=[{"status": 429, "first": 1}])
+    assert workspace.ask("hi", app="echo").status_code == 503
+    workspace.wait_for("echo", lambda _: workspace.ask("hi", app="echo").status_code == 429)
+    assert workspace.ask("hi", app="echo").status_code == 200
 
 
 def test_the_first_call_starts_a_cold_agent_and_once_it_is_up_all_is_normal() -> None:
-    behaviour = read_behaviour({"cold": {"seconds": HOURS}})
-    assert behaviour.cold is not None
-    assert behaviour.cold.up is None
-    assert behaviour.fault("x") is not None
-    behaviour.cold.up = behaviour.cold.up - HOURS
-    assert behaviour.fault("x") is None
+    behaviour = read_behaviour({"cold": {"seconds": 10}})
+    assert [status_of_refusal(behaviour, at) for at in (100.0, 109.9, 110.0, 200.0)] == [503, 503, None, None]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import socket
 import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -71,7 +72,12 @@ def test_jitter_has_the_median_and_the_tail_it_was_given() -> None:
         ({"jitter": [9, 5]}, "jitter: expected"),
         ({"answer": 5}, "answer: expected a text"),
         ({"faults": {}}, "faults: expected a list"),
-        ({"faults": [{"every": 2}]}, "faults[0]: expected `status`, `reply`, `drop` or `delay_ms`"),
+        (
+            {"faults": [{"every": 2}]},
+            "faults[0]: expected one of status, reply, headers, pad_mb, pause_ms, drop, delay_ms",
+        ),
+        ({"faults": [{"pad_mb": 0}]}, "faults[0].pad_mb: expected a whole number from 1 to 256"),
+        ({"faults": [{"pause_ms": "long"}]}, "faults[0].pause_ms: expected a number"),
         ({"faults": [{"status": 503, "evry": 2}]}, "faults[0]: unknown evry"),
         ({"faults": [{"status": 503}, {"status": 42}]}, "faults[1].status: expected a whole number"),
         ({"faults": [{"status": 503, "every": 0}]}, "faults[0].every: expected a whole number"),
@@ -142,6 +148,54 @@ def test_a_delay_alone_only_makes_the_call_slower(workspace: Workspace) -> None:
     assert time.monotonic() - started >= 0.15
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_body_is_held_up_in_its_middle(workspace: Workspace, stream: bool) -> None:
+    workspace.behave("echo", faults=[{"pause_ms": 400}])
+    body = {"input": [{"role": "user", "content": "hi"}], "stream": stream}
+    with workspace.post("/apps/echo/responses", json=body, stream=True) as reply:
+        pieces = [(time.monotonic(), piece) for piece in reply.iter_content(1)]
+    gaps = [later - earlier for (earlier, _), (later, _) in pairwise(pieces)]
+    assert max(gaps) >= 0.3
+    assert abs(gaps.index(max(gaps)) - len(pieces) // 2) <= 1
+    assert b"hi" in b"".join(piece for _, piece in pieces)
+    assert workspace.figures("echo")["statuses"] == {"200": 1}
+
+
+def test_a_reply_is_padded_with_what_json_ignores(workspace: Workspace) -> None:
+    workspace.behave("echo", faults=[{"pad_mb": 2}])
+    reply = workspace.ask("hi", app="echo")
+    assert answer_text(reply) == "hi"
+    assert len(reply.content) == int(reply.headers["Content-Length"]) > 2 * 1024 * 1024
+
+
+def test_a_right_reply_comes_under_a_wrong_content_type(workspace: Workspace) -> None:
+    workspace.behave("echo", faults=[{"headers": {"Content-Type": "text/plain"}}])
+    reply = workspace.ask("hi", serving="echo")
+    assert reply.headers["Content-Type"] == "text/plain"
+    assert answer_text(reply) == "hi"
+
+
+def test_a_redirect_leads_elsewhere(workspace: Workspace) -> None:
+    elsewhere = f"{workspace.host}/apps/text-insight/responses"
+    workspace.behave("echo", faults=[{"status": 307, "headers": {"Location": elsewhere}}])
+    body = {"input": [{"role": "user", "content": "hi"}]}
+    reply = workspace.post("/apps/echo/responses", json=body, allow_redirects=False)
+    assert (reply.status_code, reply.headers["Location"]) == (307, elsewhere)
+
+
+def test_a_login_is_refused_by_a_fault_once(workspace: Workspace) -> None:
+    workspace.behave("echo", faults=[{"first": 1, "status": 401, "body": {"error_code": 401, "message": "no"}}])
+    assert [workspace.ask("hi", app="echo").status_code for _ in range(2)] == [401, 200]
+
+
+def test_faults_of_sending_strike_what_begins_a_run(workspace: Workspace) -> None:
+    workspace.behave("echo", faults=[{"headers": {"X-Struck": "yes"}, "pad_mb": 1}])
+    began = workspace.ask("hi", app="echo", background=True)
+    assert (began.headers["X-Struck"], began.json()["status"]) == ("yes", "in_progress")
+    assert len(began.content) > 1024 * 1024
+    workspace.wait_for("echo", lambda figures: figures["in_flight"] == 0)
+
+
 def test_figures_tell_calls_from_answers_and_repeats(workspace: Workspace) -> None:
     before = time.time_ns()
     workspace.behave("echo", faults=[{"match": "b", "first": 1, "status": 429}])
@@ -157,6 +211,7 @@ def test_figures_tell_calls_from_answers_and_repeats(workspace: Workspace) -> No
         "statuses": {"200": 3, "429": 1},
         "distinct_inputs": 2,
         "distinct_answered": 2,
+        "busiest": {"seconds": 60, "requests": 4, "input_tokens": 4, "output_tokens": 3},
     }
 
 

@@ -1,6 +1,6 @@
 """Asking an agent or a model: on Model Serving by name, by `model` or through the AI gateway, on Databricks Apps at the app's URL.
 
-token ─▶ body ─▶ which agent ─▶ [counted] ─▶ which shape ─▶ fault? ─▶ latency ─▶ answer ─▶ JSON or stream ─▶ [counted]
+token ─▶ body ─▶ which agent ─▶ [counted] ─▶ which shape ─▶ too many? ─▶ fault? ─▶ latency ─▶ answer ─▶ JSON or stream ─▶ [counted]
 """
 
 import time
@@ -10,11 +10,11 @@ from aiohttp import web
 
 from rowcall.core.loose import mapping, parse_json
 from rowcall.sandbox.agents import background_runs, durable_routes
-from rowcall.sandbox.agents.calls import PAYLOAD_BYTES, Call, find, no_route, read_raw, record, refusal, think
+from rowcall.sandbox.agents.calls import PAYLOAD_BYTES, Call, find, no_route, read_raw, record, refusal
 from rowcall.sandbox.agents.delivery import Outgoing
 from rowcall.sandbox.agents.dialects import APP, PATHS, SERVING, Asked, Dialect
-from rowcall.sandbox.agents.shapes import CHAT_MODEL, DURABLE, RESPONSES_AGENT, Api, shape_of
-from rowcall.sandbox.agents.wire import RequestError, parse_body
+from rowcall.sandbox.agents.shapes import CHAT_MODEL, DURABLE, RESPONSES_AGENT, Api, Shape, shape_of
+from rowcall.sandbox.agents.wire import Question, RequestError, parse_body
 from rowcall.sandbox.error_replies import platform_error
 from rowcall.sandbox.state import Hosted, Sandbox
 
@@ -95,17 +95,24 @@ async def _reply(call: Call, dialect: Dialect, api: Api, raw: bytes | None) -> w
         return await call.send(dialect.error(400, f"{shape.refusal}{wrong}"))
     except (ValueError, RecursionError) as wrong:
         return await call.send(dialect.error(400, f"Invalid JSON in request body: {wrong}"))
+    return await _serve(call, dialect, shape, question)
+
+
+async def _serve(call: Call, dialect: Dialect, shape: Shape, question: Question) -> web.StreamResponse:
+    if refused := call.refusal(question):
+        return await call.turn_away(refused)
+    agent = call.hosted.agent
     fault = call.hosted.behaviour.fault(question.text)
     unusual = None if fault is None else fault.reply
     asked = Asked(agent.name, shape, call.request.headers, question, time.time_ns(), unusual)
     if dialect.oauth_only and shape.kind == "responses" and question.body.get("background"):
         return await background_runs.begin(call, asked, fault)
-    return await call.reply(dialect, fault, partial(_answer, call.hosted, dialect, asked))
+    return await call.reply(dialect, fault, partial(_answer, call, dialect, asked))
 
 
-async def _answer(hosted: Hosted, dialect: Dialect, asked: Asked) -> Outgoing:
+async def _answer(call: Call, dialect: Dialect, asked: Asked) -> Outgoing:
     try:
-        return dialect.answer(asked, await think(hosted, asked.question))
+        return dialect.answer(asked, await call.think(asked.question))
     except RecursionError:  # The reply repeats what the body held just shallow enough to be read.
         return dialect.error(400, "Invalid JSON in request body: it is nested too deeply")
     except Exception as failure:  # An agent server answers whatever its agent raises with a 500.

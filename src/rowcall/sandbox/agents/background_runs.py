@@ -18,16 +18,16 @@ from pydantic import Field, TypeAdapter
 
 from rowcall.core.loose import mapping, sequence
 from rowcall.sandbox.agents import responses_wire
-from rowcall.sandbox.agents.behaviour import Fault
-from rowcall.sandbox.agents.calls import Call, no_route, refusal, run_agent, send_uncounted, share_out
+from rowcall.sandbox.agents.calls import Call, no_route, refusal, send_uncounted, share_out
 from rowcall.sandbox.agents.delivery import EVENTS, JSON, Outgoing
 from rowcall.sandbox.agents.dialects import APP, Asked, as_frame, new_trace_id
 from rowcall.sandbox.agents.fastapi_errors import fit_text
+from rowcall.sandbox.agents.faults import Fault
 from rowcall.sandbox.agents.runs import Run
 from rowcall.sandbox.agents.shapes import RESPONSES_AGENT
 from rowcall.sandbox.agents.unusual_replies import DONE, FAILURE, change_reply, change_stream
 from rowcall.sandbox.agents.wire import Json, Question, to_json
-from rowcall.sandbox.state import Hosted, Sandbox
+from rowcall.sandbox.state import Sandbox
 
 _FLAG = TypeAdapter(bool)
 _NUMBER = TypeAdapter[int](Annotated[int, Field(ge=0)])
@@ -50,7 +50,7 @@ async def begin(call: Call, asked: Asked, fault: Fault | None) -> web.StreamResp
 
 async def _begin(call: Call, asked: Asked, fault: Fault | None) -> Outgoing:
     run = Run(f"resp_{secrets.token_hex(12)}", {}, count())
-    call.begin(run, partial(_work, call.hosted, asked, fault), _last_event)
+    call.begin(run, partial(_work, call, asked, fault), _last_event)
     if asked.question.stream:
         return Outgoing(200, EVENTS, frames=_frames(run, 0))
     reply: Json = {
@@ -66,10 +66,10 @@ async def _begin(call: Call, asked: Asked, fault: Fault | None) -> Outgoing:
     return Outgoing(200, JSON, to_json(reply))
 
 
-async def _work(hosted: Hosted, asked: Asked, fault: Fault | None, run: Run) -> None:
+async def _work(call: Call, asked: Asked, fault: Fault | None, run: Run) -> None:
     """Ask the agent, and emit what a stream of its answer says, or else the items of it."""
     run.state = "active"
-    answer = await run_agent(hosted, _as_the_agent_sees(asked.question), fault)
+    answer = await call.run_agent(_as_the_agent_sees(asked.question), fault)
     reply = change_reply("responses", asked.unusual, responses_wire.make_reply(asked.agent, asked.question, answer))
     trace_id = new_trace_id() if asked.trace_id_wanted else None
     if not asked.question.stream:

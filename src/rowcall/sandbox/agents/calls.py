@@ -1,4 +1,4 @@
-"""One call of an agent: who may make it, counted, struck by a fault or not, answered.
+"""One call of an agent: who may make it, counted, turned away or not, struck by a fault or not, answered.
 
 A call is in flight from when its body is here until its last byte is handed to the connection, or until the run that it began
 is over.
@@ -6,19 +6,21 @@ is over.
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from aiohttp import web
 
 from rowcall.core.loose import parse_json
-from rowcall.sandbox.agents.behaviour import Fault
-from rowcall.sandbox.agents.delivery import JSON, Outgoing, hang_up, send, send_half
+from rowcall.sandbox.agents.capacity import Load, Refusal
+from rowcall.sandbox.agents.delivery import JSON, Outgoing, changed, hang_up, send, send_half, send_with_pause
 from rowcall.sandbox.agents.dialects import Dialect
+from rowcall.sandbox.agents.faults import Fault
 from rowcall.sandbox.agents.responses_wire import output_text
 from rowcall.sandbox.agents.runs import Run
 from rowcall.sandbox.agents.unusual_replies import is_garbage, make_garbage
-from rowcall.sandbox.agents.wire import Answer, Json, PassedOn, Question
+from rowcall.sandbox.agents.wire import Answer, Json, PassedOn, Question, count_output_tokens
 from rowcall.sandbox.error_replies import app_body
 from rowcall.sandbox.state import Hosted, Recorded, Sandbox
 
@@ -69,14 +71,6 @@ async def send_uncounted(hosted: Hosted, request: web.Request, outgoing: Outgoin
         return hang_up(request, web.Response())
 
 
-async def think(hosted: Hosted, question: Question) -> Answer | PassedOn:
-    """The agent's answer, after its latency. Raises whatever the agent raises."""
-    if wait := hosted.behaviour.wait():
-        await asyncio.sleep(wait)
-    fixed = hosted.behaviour.answer
-    return await hosted.agent.answer(question) if fixed is None else Answer(fixed)
-
-
 class Call:
     """One counted call. `ending` is what the figures note: the status sent, `dropped` or `lost`; or how the run ended."""
 
@@ -85,6 +79,8 @@ class Call:
         self.request = request
         self._figures = hosted.figures
         self._fingerprint: int | None = None
+        self._load: Load | None = None
+        self._said = 0
         self._ending = "lost"
         self._runs_on = False
 
@@ -103,6 +99,42 @@ class Call:
         """This is what is asked. Raises RecursionError where it is nested too deeply to be repeated."""
         self._fingerprint = hash(json.dumps(question.asked))
 
+    def refusal(self, question: Question) -> Refusal | None:
+        """Why the call is turned away. If it is not, it is served from now on."""
+        load = Load(time.monotonic(), question.input_tokens, question.output_limit or 0)
+        refusal = self.hosted.behaviour.refusal(load, self.hosted.serving)
+        if refusal is None:
+            self._load = load
+            self._figures.loads.append(load)
+            self.hosted.serving += 1
+        return refusal
+
+    async def turn_away(self, refusal: Refusal) -> web.StreamResponse:
+        wait = {} if refusal.retry_after is None else {"Retry-After": str(refusal.retry_after)}
+        return await self.send(Outgoing(refusal.status, {**JSON, **wait}, json.dumps(refusal.body).encode()))
+
+    async def think(self, question: Question) -> Answer | PassedOn:
+        """The agent's answer, after its latency. Raises whatever the agent raises."""
+        behaviour = self.hosted.behaviour
+        if wait := behaviour.wait():
+            await asyncio.sleep(wait)
+        answer = await self.hosted.agent.answer(question) if behaviour.answer is None else Answer(behaviour.answer)
+        self._said = count_output_tokens(question, answer)
+        return answer
+
+    async def run_agent(self, question: Question, fault: Fault | None) -> Answer:
+        """The agent's answer in a run; raises what makes the run fail."""
+        if fault is not None:
+            await asyncio.sleep(fault.delay)
+            if fault.status is not None:
+                raise RuntimeError("injected by the sandbox")
+        answer = await self.think(question)
+        if not isinstance(answer, PassedOn):
+            return answer
+        if answer.status >= 400:
+            raise RuntimeError(f"the server behind {self.hosted.agent.name} answered {answer.status}")
+        return Answer(output_text(parse_json(answer.body)))
+
     async def reply(
         self, dialect: Dialect, fault: Fault | None, make: Callable[[], Awaitable[Outgoing]]
     ) -> web.StreamResponse:
@@ -113,16 +145,20 @@ class Call:
         if fault.drop == "before":
             self._ending = "dropped"
             return hang_up(self.request, web.Response())
-        outgoing = await make() if fault.status is None else dialect.fault(fault, fault.status)
+        outgoing = await make() if fault.status is None else dialect.error(fault.status, "injected by the sandbox")
         if fault.reply is not None and is_garbage(fault.reply):
             outgoing = make_garbage(fault.reply)
+        outgoing = changed(outgoing, fault)
         if fault.drop is None:
-            return await self.send(outgoing)
+            return await self.send(outgoing, fault.pause)
         self._ending = "dropped"
         return await send_half(self.request, outgoing)
 
-    async def send(self, outgoing: Outgoing) -> web.StreamResponse:
-        response = await send(self.request, outgoing, self.hosted.behaviour)
+    async def send(self, outgoing: Outgoing, pause: float = 0.0) -> web.StreamResponse:
+        if pause:
+            response = await send_with_pause(self.request, outgoing, pause)
+        else:
+            response = await send(self.request, outgoing, self.hosted.behaviour)
         self._ending = str(outgoing.status)
         return response
 
@@ -137,6 +173,9 @@ class Call:
         self.hosted.runs.begin(run, work, last_event, self._leave)
 
     def _leave(self, ending: str) -> None:
+        if self._load is not None:
+            self._load.output_tokens = self._said
+            self.hosted.serving -= 1
         self._figures.leave(ending, self._fingerprint)
 
 
@@ -146,19 +185,6 @@ def share_out(fault: Fault | None) -> tuple[Fault | None, Fault | None]:
         return None, None
     fails = fault.status is not None and fault.status >= 500 and fault.body is None and fault.raw is None
     garbage = fault.reply is not None and is_garbage(fault.reply)
-    on_request = fault.drop is not None or garbage or (fault.status is not None and not fails)
+    changes = garbage or fault.status is not None or bool(fault.headers or fault.padding or fault.pause)
+    on_request = fault.drop is not None or (changes and not fails)
     return (fault, None) if on_request else (None, fault)
-
-
-async def run_agent(hosted: Hosted, question: Question, fault: Fault | None) -> Answer:
-    """The answer of an agent in a run; raises what makes the run fail."""
-    if fault is not None:
-        await asyncio.sleep(fault.delay)
-        if fault.status is not None:
-            raise RuntimeError("injected by the sandbox")
-    answer = await think(hosted, question)
-    if not isinstance(answer, PassedOn):
-        return answer
-    if answer.status >= 400:
-        raise RuntimeError(f"the server behind {hosted.agent.name} answered {answer.status}")
-    return Answer(output_text(parse_json(answer.body)))

@@ -5,12 +5,14 @@ connection.
 """
 
 import asyncio
+import json
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiohttp import web
 
 from rowcall.sandbox.agents.behaviour import Behaviour
+from rowcall.sandbox.agents.faults import Fault
 
 JSON = {"Content-Type": "application/json"}
 EVENTS = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"}
@@ -30,6 +32,16 @@ async def each(frames: Iterable[bytes]) -> AsyncIterator[bytes]:
     """Frames that are all there already."""
     for frame in frames:
         yield frame
+
+
+def changed(outgoing: Outgoing, fault: Fault) -> Outgoing:
+    """The reply with the body, the white space after it and the headers that a fault says. No stream is padded."""
+    body = outgoing.body
+    if fault.raw is not None:
+        body = fault.raw.encode()
+    elif fault.body is not None:
+        body = json.dumps(fault.body).encode()
+    return replace(outgoing, headers={**outgoing.headers, **fault.headers}, body=body + b" " * fault.padding)
 
 
 async def send(request: web.Request, outgoing: Outgoing, behaviour: Behaviour) -> web.StreamResponse:
@@ -56,6 +68,21 @@ def _packets(data: bytes, size: int | None) -> list[bytes]:
 
 async def send_half(request: web.Request, outgoing: Outgoing) -> web.StreamResponse:
     """Send the head and half of the body, then close the connection."""
+    response, _ = await _begin(request, outgoing)
+    return hang_up(request, response)
+
+
+async def send_with_pause(request: web.Request, outgoing: Outgoing, seconds: float) -> web.StreamResponse:
+    """Send the head and half of the body, and the rest after a pause."""
+    response, rest = await _begin(request, outgoing)
+    await asyncio.sleep(seconds)
+    await response.write(rest)
+    await response.write_eof()
+    return response
+
+
+async def _begin(request: web.Request, outgoing: Outgoing) -> tuple[web.StreamResponse, bytes]:
+    """Send the head and half of the body; the rest is still to be sent."""
     response = web.StreamResponse(status=outgoing.status, headers=outgoing.headers)
     whole = outgoing.body
     if outgoing.frames is None:
@@ -64,7 +91,7 @@ async def send_half(request: web.Request, outgoing: Outgoing) -> web.StreamRespo
         whole = b"".join([frame async for frame in outgoing.frames])
     await response.prepare(request)
     await response.write(whole[: len(whole) // 2])
-    return hang_up(request, response)
+    return response, whole[len(whole) // 2 :]
 
 
 def hang_up(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from rowcall.core.loose import mapping
-from rowcall.sandbox.agents.behaviour import Fault
 from rowcall.sandbox.agents.delivery import EVENTS, JSON, Outgoing, each
 from rowcall.sandbox.agents.mlflow_trace import Trace
 from rowcall.sandbox.agents.shapes import Api, Shape
@@ -65,16 +64,6 @@ class Dialect:
 
     def error(self, status: int, message: str) -> Outgoing:
         return Outgoing(status, JSON, app_body(message) if self.oauth_only else platform_body(status, message))
-
-    def fault(self, fault: Fault, status: int) -> Outgoing:
-        """The reply a fault asks for; without a body of its own, this server's own refusal."""
-        plain = self.error(status, "injected by the sandbox")
-        body = plain.body
-        if fault.raw is not None:
-            body = fault.raw.encode()
-        elif fault.body is not None:
-            body = json.dumps(fault.body).encode()
-        return Outgoing(status, {**plain.headers, **fault.headers}, body)
 
     def answer(self, asked: Asked, answer: Answer | PassedOn) -> Outgoing:
         """The reply to a question, as JSON or as a stream."""

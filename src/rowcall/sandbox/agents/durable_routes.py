@@ -15,7 +15,6 @@ from uuid import UUID
 from aiohttp import web
 from pydantic import TypeAdapter
 
-from rowcall.sandbox.agents.behaviour import Fault
 from rowcall.sandbox.agents.calls import (
     PAYLOAD_BYTES,
     Call,
@@ -23,7 +22,6 @@ from rowcall.sandbox.agents.calls import (
     read_raw,
     record,
     refusal,
-    run_agent,
     send_uncounted,
     share_out,
 )
@@ -31,6 +29,7 @@ from rowcall.sandbox.agents.delivery import EVENTS, JSON, Outgoing
 from rowcall.sandbox.agents.dialects import APP
 from rowcall.sandbox.agents.durable_wire import Invocation, make_output, output_events, read_question
 from rowcall.sandbox.agents.fastapi_errors import UnfitError, fit_body, fit_text
+from rowcall.sandbox.agents.faults import Fault
 from rowcall.sandbox.agents.runs import Run
 from rowcall.sandbox.agents.shapes import DURABLE
 from rowcall.sandbox.agents.unusual_replies import change_reply
@@ -74,6 +73,8 @@ async def _invoke(sandbox: Sandbox, request: web.Request) -> web.StreamResponse:
 
 async def _begin(call: Call, invocation: Invocation) -> web.StreamResponse:
     question = _read(invocation)
+    if isinstance(question, Question) and (refused := call.refusal(question)):
+        return await call.turn_away(refused)
     text = "" if isinstance(question, RequestError) else question.text
     on_request, on_run = share_out(call.hosted.behaviour.fault(text))
     return await call.reply(APP, on_request, partial(_run, call, invocation, question, on_run))
@@ -94,20 +95,20 @@ async def _run(call: Call, invocation: Invocation, question: Question | RequestE
         run = Run(str(invocation.id), invocation.request, call.hosted.runs.numbers)
         if isinstance(question, Question):
             call.ask(question)
-        call.begin(run, partial(_work, call.hosted, invocation, question, fault), _last_event)
+        call.begin(run, partial(_work, call, invocation, question, fault), _last_event)
     return await _reply(run, invocation)
 
 
 async def _work(
-    hosted: Hosted, invocation: Invocation, question: Question | RequestError, fault: Fault | None, run: Run
+    call: Call, invocation: Invocation, question: Question | RequestError, fault: Fault | None, run: Run
 ) -> None:
     """Ask the agent once the session's earlier invocations are over."""
-    async with hosted.runs.session(invocation.session_id or run.id):
+    async with call.hosted.runs.session(invocation.session_id or run.id):
         run.state = "active"
         run.emit({"type": "run.started"})
         if isinstance(question, RequestError):
             raise question
-        answer = await run_agent(hosted, question, fault)
+        answer = await call.run_agent(question, fault)
         run.reply = change_reply("durable", None if fault is None else fault.reply, make_output(answer))
         for event in output_events(run.reply):
             run.emit(event)

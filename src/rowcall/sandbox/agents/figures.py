@@ -1,8 +1,12 @@
 """What came in and what went out, per agent: the sandbox's own count, to hold a client's against."""
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
+
+from rowcall.sandbox.agents.capacity import COUNTS, Load
+
+MOST_LOADS = 50_000
 
 
 @dataclass(slots=True)
@@ -11,6 +15,8 @@ class Figures:
 
     `statuses` counts replies by HTTP status, besides `dropped` (on purpose) and `lost` (the client was gone).
     `distinct_inputs` came, `distinct_answered` were answered: if `answered` is more, some were twice.
+    `busiest` are the most requests, input tokens and output tokens that came within any so many seconds, of the last 50,000
+    calls that were not turned away.
     """
 
     calls: int = 0
@@ -22,6 +28,7 @@ class Figures:
     statuses: Counter[str] = field(default_factory=Counter[str])
     asked: set[int] = field(default_factory=set[int])
     told: set[int] = field(default_factory=set[int])
+    loads: deque[Load] = field(default_factory=lambda: deque[Load](maxlen=MOST_LOADS))
 
     def arrive(self) -> None:
         """A request with a good token is here."""
@@ -43,7 +50,21 @@ class Figures:
             if fingerprint is not None:
                 self.told.add(fingerprint)
 
-    def as_json(self) -> dict[str, object]:
+    def busiest(self, seconds: float) -> dict[str, int]:
+        """The most of each in any so many seconds."""
+        most = dict.fromkeys(COUNTS, 0)
+        for name, count in COUNTS.items():
+            window, total = deque[Load](), 0
+            for load in self.loads:
+                window.append(load)
+                total += count(load)
+                while window[0].at <= load.at - seconds:
+                    total -= count(window.popleft())
+                most[name] = max(most[name], total)
+        return most
+
+    def as_json(self, seconds: float = 60) -> dict[str, object]:
+        """`busiest` is of any so many seconds."""
         return {
             "calls": self.calls,
             "answered": self.answered,
@@ -54,4 +75,5 @@ class Figures:
             "statuses": dict(self.statuses),
             "distinct_inputs": len(self.asked),
             "distinct_answered": len(self.told),
+            "busiest": {"seconds": seconds, **self.busiest(seconds)},
         }

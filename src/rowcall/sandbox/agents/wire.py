@@ -12,7 +12,7 @@ from base64 import b64decode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from rowcall.core.loose import mapping, sequence
+from rowcall.core.loose import count, mapping, parse_json, sequence
 from rowcall.sandbox.agents.steps import Step
 
 Json = dict[str, object]
@@ -44,6 +44,11 @@ class Question:
     @property
     def stream(self) -> bool:
         return self.body.get("stream") is True
+
+    @property
+    def output_limit(self) -> int | None:
+        """The most tokens that the answer may have, if there is a limit."""
+        return count(self.body.get("max_output_tokens", self.body.get("max_tokens")))
 
     @property
     def trace_wanted(self) -> bool:
@@ -137,6 +142,13 @@ def within_limit(text: str, limit: object) -> tuple[str, bool]:
 def count_tokens(text: str) -> int:
     """Tokens at four characters each."""
     return max(len(text) // 4, 1) if text else 0
+
+
+def count_output_tokens(question: Question, answer: Answer | PassedOn) -> int:
+    """Tokens of what an agent says, as the usage of its reply has them."""
+    if isinstance(answer, PassedOn):
+        return count(mapping(mapping(parse_json(answer.body)).get("usage")).get("output_tokens")) or 0
+    return count_tokens(within_limit(answer.text, question.output_limit)[0])
 
 
 def count_input_tokens(messages: Sequence[object], instructions: object = None) -> int:

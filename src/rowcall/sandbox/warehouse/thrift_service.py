@@ -12,7 +12,7 @@ from thrift.protocol.TBinaryProtocol import TBinaryProtocol
 from thrift.transport.TTransport import TMemoryBuffer
 
 from rowcall.core.errors import SetupError
-from rowcall.sandbox.agents.behaviour import Fault
+from rowcall.sandbox.agents.faults import Fault
 from rowcall.sandbox.warehouse.operations import Operation, State
 from rowcall.sandbox.warehouse.sql_errors import SqlFailedError
 from rowcall.sandbox.warehouse.sql_parameters import Parameter

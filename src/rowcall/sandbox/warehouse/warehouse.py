@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 from rowcall.core.loose import mapping, sequence
-from rowcall.sandbox.agents.behaviour import Fault, read_behaviour
+from rowcall.sandbox.agents.behaviour import read_behaviour
+from rowcall.sandbox.agents.faults import Fault
 from rowcall.sandbox.warehouse.operations import Operation, RecordedStatement, State
 from rowcall.sandbox.warehouse.sql_errors import canceled, failure_of
 
