@@ -56,14 +56,14 @@ def rows(session: SqlSession, statement: str) -> list[dict[str, object]]:
 
 # Work is made inside functions so that it travels by value: the tasks' processes have no tests to import.
 def counting() -> TaskWork:
-    def count_rows(batches: Batches) -> Iterator[pa.RecordBatch]:
+    def count_rows(batches: Batches, part: int | None) -> Iterator[pa.RecordBatch]:
         yield pa.RecordBatch.from_pydict({"report": [json.dumps(sum(batch.num_rows for batch in batches))]})
 
     return count_rows
 
 
 def failing(error: Exception) -> TaskWork:
-    def fail(batches: Batches) -> Iterator[pa.RecordBatch]:
+    def fail(batches: Batches, part: int | None) -> Iterator[pa.RecordBatch]:
         for _ in batches:
             raise error
         yield pa.RecordBatch.from_pydict({"report": ["never"]})

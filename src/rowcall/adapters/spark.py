@@ -3,10 +3,11 @@
 import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rowcall.core.errors import RunError, SetupError, SqlError
-from rowcall.core.ports import Row, TaskWork
+from rowcall.core.ports import Batches, Row, TaskWork
 from rowcall.core.records import Column
 from rowcall.core.sql_failure import conflict, missing, shorten
 
@@ -83,10 +84,18 @@ class SparkSqlSession:
     def fan_out(self, query: str, tasks: int, work: TaskWork) -> list[Row]:
         with _mapped(query):
             rows = self._spark.sql(query).repartition(tasks)
-            return [row.asDict() for row in rows.mapInArrow(work, REPORT_SCHEMA).collect()]
+            return [row.asDict() for row in rows.mapInArrow(partial(_run_part, work), REPORT_SCHEMA).collect()]
 
     def interrupt(self) -> None:
         self._spark.interruptAll()
+
+
+def _run_part(work: TaskWork, batches: Batches) -> Iterator["pa.RecordBatch"]:
+    """Inside a task: Spark's know which part they have, Sail's do not."""
+    from pyspark import TaskContext
+
+    context = TaskContext.get()
+    return work(batches, None if context is None else context.partitionId())
 
 
 def ambient_spark(remote: str | None = None) -> Any:

@@ -96,8 +96,9 @@ class SqlSession(Protocol):
         ...
 
 
-TaskWork = Callable[[Batches], Iterator["pa.RecordBatch"]]
-"""What runs inside one Spark task: Arrow batches in, one batch of task reports out. Picklable."""
+TaskWork = Callable[[Batches, int | None], Iterator["pa.RecordBatch"]]
+"""What runs inside one Spark task: Arrow batches in, one batch of task reports out. Picklable. The number says which part the
+batches are, the same for a retry and a speculative twin; None where the engine starts neither."""
 
 
 class Journal(Protocol):

@@ -3,25 +3,24 @@
 import asyncio
 import math
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 
 
 class Stopping:
-    """`wakes` are set when the task is told to stop, for those who wait for something else. `deadline_ns` is Unix time."""
+    """`deadline_ns` is Unix time."""
 
-    def __init__(self, deadline_ns: int | None, wakes: Sequence[asyncio.Event] = ()) -> None:
+    def __init__(self, deadline_ns: int | None) -> None:
         self.reason = ""
         self._deadline_ns = deadline_ns
         self._told = asyncio.Event()
-        self._wakes = list(wakes)
+        self._wakes: list[asyncio.Event] = []
 
     def wakes(self, event: asyncio.Event) -> None:
-        """Set this event too when the task is told to stop."""
+        """Set this event too when the task is told to stop, for those who wait for something else."""
         self._wakes.append(event)
 
     def stop(self, reason: str) -> None:
-        """The first reason stands."""
+        """The first reason stands. Without one it is this task alone that stops, not the run."""
         if not self._told.is_set():
             self.reason = reason
             for event in (self._told, *self._wakes):

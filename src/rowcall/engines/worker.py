@@ -7,14 +7,14 @@ at most one flush and what is in flight. The flusher also leaves the task's prog
 what it is told: to stop, to pause, to have more or fewer calls in flight. It adds up what all tasks have used, so that a budget
 stops them even while the driver is busy.
 
-A hash in the journal is not asked again, so a retried or speculative task asks only what is missing. No row raises: what goes
-wrong with one is its outcome. Only the journal's own failure (a full disk) ends the task with an error.
+A part of the rows has one attempt that asks at a time (`seat`), and a hash in the journal is not asked again: a retried or
+speculative task asks only what is missing. No row raises: what goes wrong with one is its outcome. Only the journal's own failure
+(a full disk) ends the task with an error.
 """
 
 import asyncio
 import json
 import math
-import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -34,6 +34,7 @@ from rowcall.core.spans import call_spans
 from rowcall.engines.caller import Caller, unasked
 from rowcall.engines.gate import Gate
 from rowcall.engines.recipe import Recipe, Row
+from rowcall.engines.seat import attempt_name, seated
 from rowcall.engines.stopping import Stopping
 
 if TYPE_CHECKING:
@@ -45,12 +46,29 @@ REFUSALS = 5
 """Once an endpoint has answered, so many refusals in a row are the endpoint's and not a row's."""
 
 
-def run_task(recipe: Recipe, batches: Batches) -> Iterator["pa.RecordBatch"]:
+def run_task(recipe: Recipe, batches: Batches, part: int | None = None) -> Iterator["pa.RecordBatch"]:
     """Ask every row of the batches (request_hash, request, keys); yields one report, the task's last progress as JSON."""
     import pyarrow as pa
 
-    progress = asyncio.run(_Task(recipe).run(batches))
+    progress = asyncio.run(_attempt(recipe, batches, part))
     yield pa.RecordBatch.from_pydict({"report": [json.dumps(asdict(progress))]})
+
+
+async def _attempt(recipe: Recipe, batches: Batches, part: int | None) -> Progress:
+    """Ask what no other attempt at the part asks."""
+    journal, name, stopping = recipe.open_journal(), attempt_name(part), Stopping(recipe.deadline_ns)
+    _check_journal(journal)
+    async with seated(journal, part, name, stopping) as free:
+        return await _Task(recipe, journal, name, stopping).run(batches) if free else Progress()
+
+
+def _check_journal(journal: Journal) -> None:
+    """Nothing is asked where its answer would be written to another place than the driver reads."""
+    if not journal.notes(MANIFEST_NOTE):
+        raise RunError(
+            f"a task does not find the run's journal at {journal.place}: tasks and driver see different folders. "
+            "Set `journal` to a folder that both see, such as a Unity Catalog Volume."
+        )
 
 
 class _Rows:
@@ -87,16 +105,18 @@ class _Rows:
 class _Task:
     """One task's state: what is finished and not yet durable, what is in flight, whether to stop."""
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, journal: Journal, name: str, stopping: Stopping) -> None:
         self.recipe = recipe
-        self.name = secrets.token_hex(6)
-        self.journal: Journal = recipe.open_journal()
+        self.journal = journal
+        self.name = name
         self.finished: list[Finished] = []
         self.unsaved = 0
         self.full = asyncio.Event()
         self.room = asyncio.Event()
         self.closed = False
-        self.stopping = Stopping(recipe.deadline_ns, (self.full, self.room))
+        self.stopping = stopping
+        for event in (self.full, self.room):
+            stopping.wakes(event)
         self.gate = Gate(recipe, self.stopping)
         self.slots: list[asyncio.Task[None]] = []
         self.grace = math.inf
@@ -106,7 +126,6 @@ class _Task:
 
     async def run(self, batches: Batches) -> Progress:
         """Ask all rows. What a slot or the journal could not do is raised once all that was answered is durable."""
-        self._check_journal()
         rows = _Rows(batches, await asyncio.to_thread(self.journal.answered_hashes))
         async with self.recipe.connect() as client:
             caller = Caller(self.recipe, client, self.gate, self.stopping, self.counts)
@@ -136,14 +155,6 @@ class _Task:
         """Wait no longer for the calls in flight."""
         for slot in self.slots:
             slot.cancel()
-
-    def _check_journal(self) -> None:
-        """Nothing is asked where its answer would be written to another place than the driver reads."""
-        if not self.journal.notes(MANIFEST_NOTE):
-            raise RunError(
-                f"a task does not find the run's journal at {self.journal.place}: tasks and driver see different folders. "
-                "Set `journal` to a folder that both see, such as a Unity Catalog Volume."
-            )
 
     def progress(self) -> Progress:
         counts, gate = self.counts, self.gate

@@ -249,7 +249,7 @@ def test_a_warehouse_says_what_it_can(offline: WarehouseSqlSession):
 
 def test_a_warehouse_runs_no_tasks(offline: WarehouseSqlSession):
     with pytest.raises(RunError, match="no executors"):
-        offline.fan_out("SELECT 1", 2, lambda batches: iter(()))
+        offline.fan_out("SELECT 1", 2, lambda batches, part: iter(()))
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 
@@ -75,6 +76,17 @@ def test_what_the_journal_has_is_not_asked_again():
     ask(recipe(endpoint, journal), rows(["a", "b", "c"]))
     assert len(endpoint.requests) == 3
     assert sorted(row["request_hash"] for row in journal.rows()) == ["hash-0", "hash-1", "hash-2"]
+
+
+def test_two_attempts_at_a_part_ask_each_row_once_and_no_more_than_their_share():
+    endpoint, journal = FakeEndpoint(latency=0.005), MemoryJournal()
+    made, part = recipe(endpoint, journal, share=2), rows([f"row {n}" for n in range(40)])
+    with ThreadPoolExecutor(2) as attempts:
+        (first,), (twin,) = attempts.map(lambda number: list(run_task(made, [part], number)), [0, 0])
+    asked = sorted(json.loads(report.column("report")[0].as_py())["asked"] for report in (first, twin))
+    assert asked == [0, 40]
+    assert len(endpoint.requests) == len(journal.rows()) == 40
+    assert endpoint.most_in_flight == 2
 
 
 def test_a_null_request_is_an_outcome_and_no_call():
