@@ -97,8 +97,10 @@ class Bench:
     def behave(self, agent: str = "echo", **behaviour: object) -> None:
         control(self.sandbox, "PUT", f"behaviour/{agent}", behaviour)
 
-    def figures(self, agent: str = "echo") -> dict[str, Any]:
-        return control(self.sandbox, "GET", "figures").get(agent, {"calls": 0, "answered": 0, "max_in_flight": 0})
+    def figures(self, agent: str = "echo", *, seconds: float = 60) -> dict[str, Any]:
+        """What the sandbox counted; its `busiest` is of any so many seconds."""
+        counted = control(self.sandbox, "GET", f"figures?seconds={seconds:g}")
+        return counted.get(agent, {"calls": 0, "answered": 0, "max_in_flight": 0})
 
     def reset(self) -> None:
         """Forget what was counted and how agents were told to behave."""
