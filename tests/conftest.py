@@ -2,14 +2,17 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from hypothesis import settings
 
 from rowcall.adapters.auth import WorkspaceLogin
+from rowcall.adapters.journal import FolderJournals
 from rowcall.adapters.spark import SparkSqlSession
+from rowcall.adapters.volume_journal import VolumeJournals
 from rowcall.adapters.warehouse import WarehouseSqlSession
-from rowcall.core.ports import SqlSession
+from rowcall.core.ports import JournalStore, SqlSession
 from rowcall.sandbox import lakehouse
 from rowcall.sandbox.databricks_sql.lakehouse_sql import LakehouseSql
 from rowcall.sandbox.process import SandboxProcess, start_sandbox
@@ -75,3 +78,16 @@ def bench(house: lakehouse.Lakehouse, session: SqlSession, sandbox: SandboxProce
     made = Bench(session, sandbox, tmp_path, house.folder)
     made.reset()
     return made
+
+
+@pytest.fixture
+def in_volume(sandbox: SandboxProcess) -> VolumeJournals:
+    """A store in a volume of the sandbox, over its Files API."""
+    login = WorkspaceLogin(sandbox.profile, sandbox.config_file)
+    return VolumeJournals(login, f"/Volumes/main/test/rowcall/journal-{uuid4().hex}")
+
+
+@pytest.fixture(params=["folder", "volume"])
+def durable(request: pytest.FixtureRequest, tmp_path: Path) -> JournalStore:
+    """A store that outlives the process."""
+    return FolderJournals(tmp_path / "journal") if request.param == "folder" else request.getfixturevalue("in_volume")

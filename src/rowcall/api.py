@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from rowcall import __version__, runner
+from rowcall import __version__, lock, runner
 from rowcall.adapters.packaged import sql_texts
 from rowcall.core import sql
 from rowcall.core.definition import JobDefinition
@@ -20,7 +20,7 @@ from rowcall.core.ports import Reporter, Row, SqlSession
 from rowcall.core.records import Progress
 from rowcall.core.report import RunRow
 from rowcall.facts import LoadedJob, count_rows, facts
-from rowcall.recovery import announced, recover
+from rowcall.recovery import recover
 from rowcall.waiting import wait_until_ready
 from rowcall.wiring import Options, Surroundings, surroundings, tables_only
 
@@ -69,32 +69,36 @@ def run(
     *,
     variables: Mapping[str, str] | None = None,
     only_new: bool = False,
+    wait: bool = False,
     options: Options | None = None,
     reporter: Reporter | None = None,
     spark: Any = None,
 ) -> RunRow:
     """Ask every row that has no answer yet and write the answers; returns the run's row in the runs table.
 
-    The same call again asks only what is left. Raises `DefinitionError`, `SetupError` or `RunError` before anything is paid;
-    what goes wrong later is in the row's `status` and `message`.
+    The same call again asks only what is left. `wait` waits for another run of the job that goes on. Raises `DefinitionError`,
+    `SetupError` or `RunError` before anything is paid; what goes wrong later is in the row's `status` and `message`.
     """
     loaded = load_job(job, variables)
     asked, given = options or Options(), _run_options(only_new=only_new)
     where = replace(asked, spark=spark) if spark is not None else asked
     with surroundings(loaded.definition, where, given.run_id) as here:
-        return _run(loaded, here, given, reporter or Quiet())
+        return _run(loaded, here, given, reporter or Quiet(), wait=wait)
 
 
-def run_here(loaded: LoadedJob, here: Surroundings, *, only_new: bool = False, reporter: Reporter) -> RunRow:
+def run_here(
+    loaded: LoadedJob, here: Surroundings, *, only_new: bool = False, wait: bool = False, reporter: Reporter
+) -> RunRow:
     """`run` in surroundings that are open already."""
-    return _run(loaded, here, _run_options(only_new=only_new), reporter)
+    return _run(loaded, here, _run_options(only_new=only_new), reporter, wait=wait)
 
 
-def _run(loaded: LoadedJob, here: Surroundings, given: RunOptions, reporter: Reporter) -> RunRow:
+def _run(loaded: LoadedJob, here: Surroundings, given: RunOptions, reporter: Reporter, *, wait: bool) -> RunRow:
     if here.journal_volume:
         here.session.create_schema(".".join(sql.identifier(part) for part in here.journal_volume[:2]))
         here.session.execute(sql.create_volume(sql_texts(), here.journal_volume))
-    with announced(loaded.definition.job, given.run_id, here.journals):
+    with lock.held(loaded.definition.job, given.run_id, here.journals, reporter, wait=wait):
+        here.session.refresh()
         recover(loaded.definition.job, here.session, here.journals, reporter)
         wait_until_ready(loaded.definition, here, reporter)
         made = make_here(loaded, here, given)

@@ -71,6 +71,7 @@ def run(
     job: JobFile,
     var: Variables = None,
     only_new: OnlyNew = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for another run of the job that goes on.")] = False,
     as_json: Json = False,
     profile: Profile = None,
     sandbox: UseSandbox = False,
@@ -85,7 +86,7 @@ def run(
     with _errors(), console.LiveReporter(out) as reporter:
         loaded = _load(job, var)
         options = _options(home, profile, sandbox, warehouse, upstream)
-        row = api.run(loaded, only_new=only_new, options=options, reporter=reporter)
+        row = api.run(loaded, only_new=only_new, wait=wait, options=options, reporter=reporter)
     console.print_summary(out, row, str(job))
     if as_json:
         _print_json(row.as_json())

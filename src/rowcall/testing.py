@@ -74,6 +74,7 @@ class MemoryJournal:
 
     written: dict[str, "pa.Table"] = field(default_factory=dict[str, Any])
     texts: dict[str, str] = field(default_factory=dict[str, str])
+    times: dict[str, float] = field(default_factory=dict[str, float])
     records: dict[str, "pa.Table"] = field(default_factory=dict[str, Any])
     broken: bool = False
     place: str = "memory"
@@ -98,10 +99,13 @@ class MemoryJournal:
 
     def write_note(self, name: str, text: str) -> None:
         self._check()
-        self.texts[name] = text
+        self.texts[name], self.times[name] = text, time.time()
 
     def notes(self, prefix: str) -> dict[str, str]:
         return {name: text for name, text in sorted(self.texts.items()) if name.startswith(prefix)}
+
+    def noted_at(self, name: str) -> float | None:
+        return self.times.get(name)
 
     def discard(self, names: Sequence[str]) -> None:
         for name in names:
@@ -110,6 +114,7 @@ class MemoryJournal:
     def remove(self) -> None:
         self.written.clear()
         self.texts.clear()
+        self.times.clear()
 
     def open(self) -> Journal:
         """An `OpenJournal` recipe, for work that stays in this process."""
@@ -167,6 +172,8 @@ class FakeSqlSession:
             if text in query:
                 return columns
         raise SqlError("[TABLE_OR_VIEW_NOT_FOUND] no such table", query, missing=True)
+
+    def refresh(self) -> None: ...
 
     def create_schema(self, name: str) -> None:
         self.statements.append(f"CREATE SCHEMA IF NOT EXISTS {name}")

@@ -3,25 +3,16 @@
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rowcall.adapters.auth import WorkspaceLogin
 from rowcall.adapters.journal import FolderJournals
 from rowcall.adapters.volume_journal import VolumeJournals
 from rowcall.core.ports import Journal, JournalStore
 from rowcall.sandbox.process import SandboxProcess
 from rowcall.testing import MemoryJournals
-
-
-@pytest.fixture
-def in_volume(sandbox: SandboxProcess) -> VolumeJournals:
-    """A store in a volume of the sandbox, over its Files API."""
-    login = WorkspaceLogin(sandbox.profile, sandbox.config_file)
-    return VolumeJournals(login, f"/Volumes/main/test/rowcall/journal-{uuid4().hex}")
 
 
 @pytest.fixture(params=["folder", "memory", "volume"])
@@ -33,12 +24,6 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> JournalStore:
             return MemoryJournals()
         case _:
             return request.getfixturevalue("in_volume")
-
-
-@pytest.fixture(params=["folder", "volume"])
-def durable(request: pytest.FixtureRequest, tmp_path: Path) -> JournalStore:
-    """A store that outlives the process."""
-    return FolderJournals(tmp_path / "journal") if request.param == "folder" else request.getfixturevalue("in_volume")
 
 
 @pytest.fixture
@@ -187,3 +172,30 @@ def test_files_in_a_volume_are_where_sql_looks_for_them(in_volume: VolumeJournal
     for path, request_hash in ((segment, "a"), (record, "new")):
         place = home / path.removeprefix("/Volumes/")
         assert pq.read_table(place).column("request_hash").to_pylist() == [request_hash]
+
+
+def test_a_store_says_when_a_note_was_written_by_one_clock(store: JournalStore):
+    first, second = store.recipe("job", "run-1")(), store.recipe("job", "run-2")()
+    assert first.noted_at("alive") is None
+    first.write_note("alive", "1")
+    second.write_note("alive", "1")
+    times = [first.noted_at("alive"), second.noted_at("alive")]
+    first.write_note("alive", "2")
+    times.append(first.noted_at("alive"))
+    assert None not in times
+    assert times == sorted(times)
+    first.remove()
+    assert first.noted_at("alive") is None
+
+
+def test_notes_of_a_journal_that_is_removed_meanwhile_are_read_or_gone(durable: JournalStore):
+    def remove_and_write(journal: Journal) -> None:
+        for _ in range(20):
+            journal.write_note("alive", "1")
+            journal.remove()
+
+    with ThreadPoolExecutor(1) as pool:
+        removing = pool.submit(remove_and_write, durable.recipe("job", "run-1")())
+        while not removing.done():
+            assert durable.recipe("job", "run-1")().notes("alive") in ({}, {"alive": "1"})
+        removing.result()

@@ -1,8 +1,6 @@
 """What a dead run left behind, staged piece by piece, and what the next run makes of it."""
 
 import json
-import os
-import socket
 import threading
 import time
 from typing import Any
@@ -19,8 +17,9 @@ from rowcall.core.plan import RunOptions, RunPlan
 from rowcall.core.ports import Journal
 from rowcall.core.records import Call, Outcome, Reply
 from rowcall.core.segments import Finished, segment
+from rowcall.lock import ALIVE_NOTE
 from rowcall.publishing import publishing_of
-from rowcall.recovery import ALIVE, MANIFEST, begin
+from rowcall.recovery import MANIFEST, begin
 from support import Bench, make_job, texts
 
 
@@ -107,29 +106,6 @@ def test_answers_that_fit_no_table_any_more_are_kept_and_told(bench: Bench):
     assert len(journal.segments()) == 2
 
 
-def test_a_run_elsewhere_that_spoke_a_moment_ago_is_alive(bench: Bench):
-    job = make_job("elsewhere")
-    bench.fill("elsewhere", texts(2))
-    _, journal = dead_run(bench, job, answers=1)
-    journal.write_note(ALIVE, json.dumps({"host": "another", "pid": 1, "at": time.time()}))
-    with pytest.raises(RunError, match=r"is going on \(process 1 on another\)"):
-        bench.run(job)
-    journal.write_note(ALIVE, json.dumps({"host": "another", "pid": 1, "at": time.time() - 3600}))
-    assert bench.run(job).asked == 1
-
-
-def test_a_process_that_is_gone_is_dead_however_fresh_its_word(bench: Bench):
-    job = make_job("gone")
-    bench.fill("gone", texts(2))
-    _, journal = dead_run(bench, job, answers=1)
-    child = os.fork()
-    if child == 0:
-        os._exit(0)
-    os.waitpid(child, 0)
-    journal.write_note(ALIVE, json.dumps({"host": socket.gethostname(), "pid": child, "at": time.time()}))
-    assert bench.run(job).asked == 1
-
-
 def test_a_stopped_run_leaves_only_its_manifest(bench: Bench):
     bench.behave(latency_ms=20)
     job = make_job("leaves", limits={"deadline": 0.3}, engine={"concurrency": 1})
@@ -176,7 +152,7 @@ def test_a_broken_manifest_is_told_with_its_place(bench: Bench, text: str):
     bench.fill("broken", texts(2))
     _, journal = dead_run(bench, job, answers=1)
     journal.write_note(MANIFEST, text)
-    journal.write_note(ALIVE, "garbage")
+    journal.write_note(ALIVE_NOTE, "garbage")
     with pytest.raises(RunError) as told:
         bench.run(job)
     assert journal.place in str(told.value)

@@ -66,15 +66,31 @@ class FolderJournal:
         part.replace(final)
 
     def notes(self, prefix: str) -> dict[str, str]:
-        found = sorted((self.folder / "notes").glob(f"{prefix}*"))
-        return {path.name: path.read_text(encoding="utf-8") for path in found if not path.name.endswith(".part")}
+        found: dict[str, str] = {}
+        with suppress(FileNotFoundError):  # notes are replaced, and go only with their journal
+            for path in sorted((self.folder / "notes").glob(f"{prefix}*")):
+                if not path.name.endswith(".part"):
+                    found[path.name] = path.read_text(encoding="utf-8")
+        return found
+
+    def noted_at(self, name: str) -> float | None:
+        try:
+            return (self.folder / "notes" / name).stat().st_mtime
+        except FileNotFoundError:
+            return None
 
     def discard(self, names: Sequence[str]) -> None:
         for name in names:
             (self.folder / "segments" / name).unlink(missing_ok=True)
 
     def remove(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """The notes go last: what is left of a journal that was removed in part can still be told from one that lost its
+        manifest."""
+        with suppress(OSError):
+            for folder in (self.folder / part for part in ("segments", "records", "notes")):
+                if folder.exists():
+                    shutil.rmtree(folder)
+            self.folder.rmdir()
 
     def _write(self, final: Path, table: "pa.Table") -> None:
         import pyarrow.parquet as pq

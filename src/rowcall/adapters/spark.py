@@ -25,6 +25,8 @@ class TableFolders(Protocol):
 
     def forget(self, table: str) -> None: ...
 
+    def register(self) -> None: ...
+
 
 class SparkSqlSession:
     """Runs statements on a SparkSession. `folders` is given for the embedded lakehouse."""
@@ -68,6 +70,10 @@ class SparkSqlSession:
         with _mapped(query):
             fields = self._spark.sql(query).schema.fields
         return tuple(Column(field.name, field.dataType.simpleString()) for field in fields)
+
+    def refresh(self) -> None:
+        if self._folders:
+            self._folders.register()
 
     def create_schema(self, name: str) -> None:
         self.execute(self._folders.create_schema(name) if self._folders else f"CREATE SCHEMA IF NOT EXISTS {name}")

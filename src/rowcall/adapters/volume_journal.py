@@ -138,6 +138,10 @@ class VolumeJournal:
         found = {entry.name: text for entry, text in zip(entries, texts, strict=True) if text is not None}
         return dict(sorted(found.items()))
 
+    def noted_at(self, name: str) -> float | None:
+        listed = self._files.entries(f"{self._folder}/notes")
+        return next((entry.modified / 1000 for entry in listed if entry.name == name), None)
+
     def discard(self, names: Sequence[str]) -> None:
         _side_by_side(self._files.delete, self.paths(names))
 

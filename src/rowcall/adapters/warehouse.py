@@ -100,6 +100,8 @@ class WarehouseSqlSession:
         described = self.query(f"DESCRIBE QUERY {query}")
         return tuple(Column(str(row["col_name"]), str(row["data_type"])) for row in described)
 
+    def refresh(self) -> None: ...
+
     def create_schema(self, name: str) -> None:
         self.execute(f"CREATE SCHEMA IF NOT EXISTS {name}")
 

@@ -72,6 +72,10 @@ class SqlSession(Protocol):
         """The columns a query would return; runs nothing."""
         ...
 
+    def refresh(self) -> None:
+        """Notice the tables that others have made since it was opened, where the catalog is not shared."""
+        ...
+
     def create_schema(self, name: str) -> None:
         """Create a schema (`catalog.schema` or `schema`) if there is none."""
         ...
@@ -135,6 +139,10 @@ class Journal(Protocol):
 
     def notes(self, prefix: str) -> dict[str, str]:
         """The notes whose name starts with `prefix`, by name."""
+        ...
+
+    def noted_at(self, name: str) -> float | None:
+        """When a note was last written, in seconds by the one clock of its store; None where there is no such note."""
         ...
 
     def discard(self, names: Sequence[str]) -> None:
