@@ -138,6 +138,8 @@ def failure_of(error: Exception) -> HttpFailure:
             kind, message = ErrorKind.TOO_LARGE, f"the reply is larger than {MOST_REPLY_MB} MB"
         case aiohttp.InvalidURL():
             kind, message = ErrorKind.NOT_FOUND, f"not a URL: {error}"
+        case aiohttp.ClientConnectorCertificateError():
+            kind, message = ErrorKind.UNTRUSTED, f"the server's certificate is not to be trusted: {error.certificate_error}"
         case aiohttp.ClientSSLError():
             kind, message = ErrorKind.CONNECTION, f"TLS failed: {error}"
         case aiohttp.ClientError() | OSError():

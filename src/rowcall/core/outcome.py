@@ -25,6 +25,7 @@ _TREATMENT: Mapping[ErrorKind, tuple[bool, bool]] = MappingProxyType(
         ErrorKind.SERVER_ERROR: (True, False),
         ErrorKind.TIMEOUT: (True, False),
         ErrorKind.CONNECTION: (True, False),
+        ErrorKind.UNTRUSTED: (False, True),
         ErrorKind.BAD_REPLY: (True, False),
         ErrorKind.UNAUTHENTICATED: (False, True),
         ErrorKind.PERMISSION_DENIED: (False, True),

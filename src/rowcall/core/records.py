@@ -24,6 +24,7 @@ class ErrorKind(StrEnum):
     SERVER_ERROR = "server_error"
     TIMEOUT = "timeout"
     CONNECTION = "connection"
+    UNTRUSTED = "untrusted"
     BAD_REPLY = "bad_reply"
     UNAUTHENTICATED = "unauthenticated"
     PERMISSION_DENIED = "permission_denied"

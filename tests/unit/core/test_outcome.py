@@ -276,7 +276,7 @@ def test_no_request_id() -> None:
 
 
 RETRYABLE = {"rate_limited", "unavailable", "server_error", "timeout", "connection", "bad_reply"}
-STOPPING = {"unauthenticated", "permission_denied", "not_found"}
+STOPPING = {"unauthenticated", "permission_denied", "not_found", "untrusted"}
 
 
 @pytest.mark.parametrize("kind", list(ErrorKind))
