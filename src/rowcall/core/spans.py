@@ -27,10 +27,13 @@ _ABOUT = re.compile(
     r"""(?x) mlflow\.(spanType|traceRequestId|spanFunctionName|spanLogLevel|message\.format|chat\.tokenUsage|llm\.\w+)
       | gen_ai\.(system|operation\.name|provider\.name|conversation\.id|(agent|tool)\.(name|id)|tool\.(call\.id|type))
       | gen_ai\.(request|response)\.(model|id|finish_reasons) | gen_ai\.usage\.[\w.]+
-      | (error|server|http|service)\.[\w.]+
+      | error\.type | server\.(address|port) | service\.(name|version)
+      | http\.(route|request\.method|response\.status_code)
     """
 )
 """Texts an agent's span may carry where the job keeps prompts and answers out of its traces; numbers and flags always may."""
+_NAME = re.compile(r"[\w.:/-]{1,100}")
+"""What names a thing. Whatever else an agent has made a name of may be the text of a prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,13 @@ class SpanContext:
     model: str | None
     address: str
     content: Literal["full", "preview", "none"]
+
+
+def told(error: CallError, content: str) -> str:
+    """An error in one line, for who watches a run and for its row; without what the server said where that may be a prompt."""
+    status = f" (HTTP {error.status})" if error.status else ""
+    said = "the outputs have what was said" if content == "none" else error.message
+    return f"{error.kind.value}{status}: {said}"
 
 
 def span_id(trace_id: str, name: str) -> str:
@@ -95,7 +105,7 @@ def _root(call: Call, request: str, context: SpanContext, root: str) -> Span:
     }
     name = f"{context.operation} {context.endpoint}"
     times = (call.started_ns, call.ended_ns)
-    status = _status(reply.outcome, reply.error)
+    status = _status(reply.outcome, reply.error, context.content)
     return _span(_Ids(call.trace_id, root), name, "SPAN_KIND_CLIENT", times, attributes, status)
 
 
@@ -123,7 +133,7 @@ def _attempt(call: Call, attempt: Attempt, context: SpanContext, root: str) -> S
         "http.request.resend_count": attempt.number - 1 or None,
         "server.address": context.address,
         "error.type": error.kind.value if error else None,
-        "rowcall.error.code": error.code if error else None,
+        "rowcall.error.code": _code(error, context.content),
         "rowcall.waited_seconds": round(attempt.waited, 3) or None,
         "rowcall.retry_after_seconds": attempt.retry_after,
         "rowcall.request_id": attempt.request_id,
@@ -132,7 +142,7 @@ def _attempt(call: Call, attempt: Attempt, context: SpanContext, root: str) -> S
         else None,
     }
     name = f"attempt {attempt.number}"
-    status = _status(Outcome.ERROR if error else Outcome.OK, error)
+    status = _status(Outcome.ERROR if error else Outcome.OK, error, context.content)
     times = (attempt.started_ns, attempt.ended_ns)
     return _span(
         _Ids(call.trace_id, span_id(call.trace_id, name), root), name, "SPAN_KIND_CLIENT", times, attributes, status
@@ -152,13 +162,13 @@ def _agent_spans(trace: str, trace_id: str, parent: str, content: str) -> Iterat
         if own is None or start is None:
             continue
         above, end = _hex_id(raw.get("parent_span_id")), _nanos(raw.get("end_time_unix_nano"))
-        status = mapping(raw.get("status"))
+        status, attributes = mapping(raw.get("status")), _agent_attributes(mapping(raw.get("attributes")), content)
         yield _span(
             _Ids(trace_id, own, above if above in known and above != own else parent),
-            str(raw.get("name") or "span")[:200],
+            _agent_name(str(raw.get("name") or "span")[:200], attributes, content),
             "SPAN_KIND_INTERNAL",
             (start, max(start, end or start)),
-            _agent_attributes(mapping(raw.get("attributes")), content),
+            attributes,
             {
                 "message": "" if content == "none" else str(status.get("message") or "")[:PREVIEW],
                 "code": str(status.get("code") or "STATUS_CODE_UNSET")[:40],
@@ -173,7 +183,12 @@ def _agent_attributes(raw: Mapping[str, object], content: str) -> dict[str, obje
     return {
         key: value if isinstance(value, bool | int | float) or _ABOUT.fullmatch(key) else _content(value, content)
         for key, value in attributes.items()
+        if content != "none" or _NAME.fullmatch(key)
     }
+
+
+def _agent_name(name: str, attributes: Mapping[str, object], content: str) -> str:
+    return name if content != "none" or _NAME.fullmatch(name) else str(attributes.get("mlflow.spanType") or "span")
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,10 +237,17 @@ def _json_value(value: object) -> str | None:
         return None
 
 
-def _status(outcome: Outcome, error: CallError | None) -> dict[str, str]:
+def _status(outcome: Outcome, error: CallError | None, content: str) -> dict[str, str]:
+    """How it ended. What a server says of an error may quote the prompt; the outputs have it."""
     if outcome is Outcome.OK:
         return {"message": "", "code": "STATUS_CODE_OK"}
-    return {"message": error.message if error else outcome.value, "code": "STATUS_CODE_ERROR"}
+    said = error.message if error and content != "none" else error.kind.value if error else outcome.value
+    return {"message": said, "code": "STATUS_CODE_ERROR"}
+
+
+def _code(error: CallError | None, content: str) -> str | None:
+    code = error.code if error else None
+    return code if code is None or content != "none" or _NAME.fullmatch(code) else None
 
 
 def _content(value: object, content: str) -> str | None:

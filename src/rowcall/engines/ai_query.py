@@ -6,7 +6,8 @@ A wave is one statement and all or nothing. What it returned is stored as it cam
 reads it: once committed it is never asked again, by this run or the next (`replies.collect_left`). Rows whose error may pass are
 left for the next wave, up to `limits.attempts`; all others are settled by what they got.
 
-The statements run in a thread of their own, so that Ctrl-C can cancel the one that runs; what that one asked is lost.
+The statements run in a thread of their own, so that Ctrl-C can cancel the one that runs; what that one asked is lost. Between
+them the notes in the journal are looked at: a run that is told there to pause or to stop loses nothing.
 """
 
 import random
@@ -14,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -21,6 +23,7 @@ from typing import Any
 from rowcall.core.ai_query.correction import corrected_text
 from rowcall.core.ai_query.failure import failure
 from rowcall.core.ai_query.waves import Wave, next_rows
+from rowcall.core.control import CONTROL_NOTE, read_control
 from rowcall.core.engine_plan import TRIAL_ROWS, AiQueryPlan, Way
 from rowcall.core.errors import SqlError
 from rowcall.core.limits import ALIKE_ROWS, stop_reason
@@ -28,6 +31,7 @@ from rowcall.core.listing import count_pending, type_of_replies
 from rowcall.core.outcome import stops_run
 from rowcall.core.plan import RunPlan
 from rowcall.core.ports import Journal, SqlSession
+from rowcall.core.progress import PROGRESS_NOTES, STOP_NOTE, progress_note, read_stop
 from rowcall.core.records import CallError, ErrorKind, Outcome, Progress, Reply
 from rowcall.engines.replies import Collector, Replies, Statement, settles
 
@@ -135,6 +139,7 @@ class _Waves:
         self._pending = plan.rows.pending
         self._stopping = threading.Event()
         self._reason = ""
+        self._paused = False
 
     def run(self) -> None:
         """Ask all rows. Raises `SqlError` or `RunError` where the SQL side cannot go on."""
@@ -175,6 +180,7 @@ class _Waves:
             retries=total.retries,
             input_tokens=total.input_tokens,
             output_tokens=total.output_tokens,
+            paused=int(self._paused),
             stop=self._reason,
         )
 
@@ -264,6 +270,7 @@ class _Waves:
         asked.number += 1
         asked.in_flight, asked.overdue = rows, False
         asked.until = time.monotonic() + self._engine.statement_timeout
+        self._note_progress()
         started = time.time_ns()
         try:
             statement_id = self._session.execute(self._statement(way, rows))
@@ -342,11 +349,10 @@ class _Waves:
         total, errors = self._collector.total, self._collector.total.errors
         if not errors or errors.total() < looked:
             return None
-        kind = errors.most_common(1)[0][0]
         if all(map(stops_run, errors)) and (not total.ok or looked >= REFUSALS):
-            return f"{kind.value}: {total.message}"
+            return total.said
         if len(errors) == 1 and not total.ok and looked >= ALIKE_ROWS and not total.again:
-            return f"every row so far failed alike, {kind.value}: {total.message}"
+            return f"every row so far failed alike, {total.said}"
         return None
 
     def _pause(self, failed: int) -> None:
@@ -358,6 +364,29 @@ class _Waves:
         self._stopping.wait(seconds)
 
     def _over(self) -> bool:
+        """Whether no statement is to start any more. Returns once the run is not paused."""
+        self._look_at_notes()
+        while self._paused and not self._ended():
+            self._stopping.wait(POLL_SECONDS)
+            self._look_at_notes()
+        return self._ended()
+
+    def _look_at_notes(self) -> None:
+        """Obey what they say. What cannot be read now is read the next time."""
+        with suppress(OSError, ValueError):
+            request = read_stop(self._journal.notes(STOP_NOTE).get(STOP_NOTE))
+            if request is not None:
+                self.stop(request.reason)
+            paused = read_control(self._journal.notes(CONTROL_NOTE).get(CONTROL_NOTE)).paused
+            if paused != self._paused:
+                self._paused = paused
+                self._note_progress()
+
+    def _note_progress(self) -> None:
+        with suppress(OSError):
+            self._journal.write_note(f"{PROGRESS_NOTES}waves", progress_note(self.progress()))
+
+    def _ended(self) -> bool:
         if self._deadline_ns is not None and time.time_ns() >= self._deadline_ns:
             self.stop("limits.deadline has passed")
         return self._stopping.is_set()

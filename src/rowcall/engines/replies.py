@@ -24,7 +24,7 @@ from rowcall.core.outcome import retryable
 from rowcall.core.ports import Journal, SqlSession
 from rowcall.core.records import Attempt, Call, CallError, ErrorKind, Outcome, Reply
 from rowcall.core.segments import Finished, segment
-from rowcall.core.spans import SpanContext, call_spans
+from rowcall.core.spans import SpanContext, call_spans, told
 
 SEGMENT_ROWS = 5_000
 
@@ -64,8 +64,8 @@ class Statement:
 
 @dataclass(slots=True)
 class Collected:
-    """How requests ended. `settled` are those that are in the journal; `again`, `answered`, `errors` and `message` are of the last
-    look: rows left for a later wave, rows with an answer of any outcome, the errors of the others by kind, one of them."""
+    """How requests ended. `settled` are those that are in the journal; `again`, `answered`, `errors` and `said` are of the last
+    look: rows left for a later wave, rows with an answer of any outcome, the errors of the others by kind, one of them in words."""
 
     settled: set[str] = field(default_factory=set[str])
     ok: int = 0
@@ -75,7 +75,7 @@ class Collected:
     input_tokens: int = 0
     output_tokens: int = 0
     errors: Counter[ErrorKind] = field(default_factory=Counter[ErrorKind])
-    message: str = ""
+    said: str = ""
 
     @property
     def asked(self) -> int:
@@ -126,7 +126,7 @@ class Collector:
         """
         looked = 0
         total = self.total
-        total.again, total.answered, total.errors, total.message = 0, 0, Counter(), ""
+        total.again, total.answered, total.errors, total.said = 0, 0, Counter(), ""
 
         def finished() -> Iterator[Finished]:
             nonlocal looked
@@ -157,7 +157,7 @@ class Collector:
     def _note(self, reply: Reply) -> None:
         if reply.outcome is Outcome.ERROR and reply.error is not None:
             self.total.errors[reply.error.kind] += 1
-            self.total.message = reply.error.message
+            self.total.said = told(reply.error, self._replies.spans.content)
         else:
             self.total.answered += 1
 

@@ -30,7 +30,7 @@ from rowcall.core.ports import Batches, Journal
 from rowcall.core.progress import PROGRESS_NOTES, STOP_NOTE, StopRequest, progress_note, read_stop, total
 from rowcall.core.records import Call, CallError, ErrorKind, Outcome, Progress
 from rowcall.core.segments import Finished, segment
-from rowcall.core.spans import call_spans
+from rowcall.core.spans import call_spans, told
 from rowcall.engines.caller import Caller, unasked
 from rowcall.engines.gate import Gate
 from rowcall.engines.recipe import Recipe, Row
@@ -208,11 +208,11 @@ class _Task:
             self.room.clear()
 
     def _stop_if_hopeless(self, error: CallError) -> None:
-        status = f" (HTTP {error.status})" if error.status else ""
+        said = told(error, self.recipe.spans.content)
         if stops_run(error.kind) and (not self.counts["ok"] or self.refused_in_a_row >= REFUSALS):
-            self.stopping.stop(f"{error.kind.value}{status}: {error.message}")
+            self.stopping.stop(said)
         elif all_alike(self.counts["ok"], self.errors) is not None:
-            self.stopping.stop(f"every row so far failed alike, {error.kind.value}{status}: {error.message}")
+            self.stopping.stop(f"every row so far failed alike, {said}")
 
     async def _flush_until_closed(self, add_slots: Callable[[], None]) -> None:
         """Make answers durable as they come; the last time when all slots are done. Raises `RunError` if it cannot."""

@@ -21,6 +21,7 @@ from rowcall.core.spans import (
     SpanContext,
     call_spans,
     span_id,
+    told,
     traceparent,
 )
 
@@ -250,6 +251,13 @@ class TestAgentSpans:
         assert len(call_spans(made, "r", CONTEXT)) == 1
 
 
+def test_an_error_is_told_without_what_may_be_a_prompt() -> None:
+    error = CallError(ErrorKind.BAD_REQUEST, "cannot answer 'SECRET'", 400)
+    assert told(error, "full") == told(error, "preview") == "bad_request (HTTP 400): cannot answer 'SECRET'"
+    assert told(error, "none") == "bad_request (HTTP 400): the outputs have what was said"
+    assert told(replace(error, status=None), "full") == "bad_request: cannot answer 'SECRET'"
+
+
 class TestContent:
     SPOKEN = raw_span(
         attributes={
@@ -264,6 +272,8 @@ class TestContent:
             "anything": '"SECRET"',
             "mlflow.spanType": '"LLM"',
             "mlflow.chat.tokenUsage": '{"input_tokens": 3}',
+            "http.url": "https://search.test/?q=SECRET",
+            "error.message": "SECRET",
             "gen_ai.request.model": "m-1",
             "gen_ai.usage.output_tokens": "7",
             "duration": "1.5",
@@ -287,6 +297,32 @@ class TestContent:
             "gen_ai.usage.output_tokens": 7,
             "duration": 1.5,
         }
+
+    def test_none_keeps_what_a_server_says_of_an_error_out(self) -> None:
+        error = CallError(ErrorKind.BAD_REQUEST, "cannot answer 'SECRET'", 400, "no SECRET here")
+        made = call(Reply(Outcome.ERROR, error=error), (Attempt(1, START, START + 5, status=400, error=error),))
+        root, attempt = call_spans(made, "SECRET request", replace(CONTEXT, content="none"))
+        assert "SECRET" not in json.dumps([root, attempt])
+        assert root["status"] == attempt["status"] == {"message": "bad_request", "code": "STATUS_CODE_ERROR"}
+        assert attributes(attempt)["error.type"] == "bad_request"
+        assert attributes(attempt)["http.response.status_code"] == 400
+
+    def test_none_keeps_codes_that_are_codes(self) -> None:
+        error = CallError(ErrorKind.RATE_LIMITED, "slower", 429, "REQUEST_LIMIT_EXCEEDED")
+        made = call(Reply(Outcome.ERROR, error=error), (Attempt(1, START, START + 5, status=429, error=error),))
+        attempt = call_spans(made, "r", replace(CONTEXT, content="none"))[1]
+        assert attributes(attempt)["rowcall.error.code"] == "REQUEST_LIMIT_EXCEEDED"
+
+    @pytest.mark.parametrize(
+        ("name", "type_", "kept"),
+        [("tools/search", '"TOOL"', "tools/search"), ("find SECRET", '"TOOL"', "TOOL"), ("find SECRET", None, "span")],
+    )
+    def test_none_keeps_names_that_are_names(self, name: str, type_: str | None, kept: str) -> None:
+        said = {"about SECRET": 1, "tokens": 2} | ({"mlflow.spanType": type_} if type_ else {})
+        (span,) = spans_of(trace_of(raw_span(name=name, attributes=said)), "none")
+        assert span["name"] == kept
+        assert attributes(span) == {"tokens": 2} | ({"mlflow.spanType": "TOOL"} if type_ else {})
+        assert spans_of(trace_of(raw_span(name=name)))[0]["name"] == name
 
     def test_preview_keeps_the_beginning(self) -> None:
         root, _, agent = self.all_spans("preview", request="q" * 10_000)

@@ -341,14 +341,14 @@ class TestRowsThatFailAlike:
     def test_stop_the_run_where_nothing_was_answered(self) -> None:
         session = staged(100, lambda request, tries, form: (None, "HTTP 400: no such parameter"))
         progress = run(planned(100, **statements(ALIKE_ROWS)), session)
-        assert progress.stop == "every row so far failed alike, bad_request: HTTP 400: no such parameter"
+        assert progress.stop == "every row so far failed alike, bad_request (HTTP 400): HTTP 400: no such parameter"
         assert sizes(session) == [ALIKE_ROWS]
 
     def test_where_no_row_can_fare_better_they_stop_it_at_once_and_a_few_are_kept(self) -> None:
         text = "403 PERMISSION_DENIED: 'm' is no longer available. Use Unity Catalog model services."
         session = staged(100, lambda request, tries, form: (None, text))
         progress = run(planned(100), session)
-        assert progress.stop == f"permission_denied: {text}"
+        assert progress.stop == f"permission_denied (HTTP 403): {text}"
         assert len(session.asked) == 1
         assert progress.asked == len(answers(session)) == ALIKE_ROWS
 
@@ -366,7 +366,7 @@ class TestRowsThatFailAlike:
 
         session = staged(50, expired)
         progress = run(planned(50, **statements(5)), session)
-        assert progress.stop.startswith("unauthenticated: ")
+        assert progress.stop.startswith("unauthenticated (HTTP 401): ")
         assert sizes(session) == [5, 5]
         assert progress.ok == 5
 

@@ -58,7 +58,8 @@ class Outputs(Model):
 class Traces(Model):
     table: TableName | None = Field(default=None, description="Default: rowcall.traces in the catalog of the outputs.")
     content: Literal["full", "preview", "none"] = Field(
-        default="full", description="How much prompt and answer text spans carry."
+        default="full",
+        description="How much prompt and answer text spans carry; `none` leaves it in the outputs alone.",
     )
 
 
