@@ -1,5 +1,6 @@
 # make demo          set up everything and run a real job on this machine
-# make test          set up everything and run the tests
+# make test          set up everything and run the tests, all but those of faults
+# make test-faults   set up everything and run the tests of crashes and faults; ends with a table of what came of each
 # make test-clients  set up Databricks' clients and agent servers apart, and test against them
 # make test-spark    set up Apache Spark apart, and kill its processes in the middle of runs (needs Java and Maven)
 # make check         lint, types, import layers
@@ -17,7 +18,7 @@ CLIENTS ?= .venv-clients
 SPARK   ?= .venv-spark
 JARS    := .spark-jars
 
-.PHONY: demo test test-clients test-spark check bench format clean
+.PHONY: demo test test-faults test-clients test-spark check bench format clean
 
 # $(call set-up,FOLDER,CONSTRAINTS,WHAT): a virtual environment FOLDER with WHAT in it.
 define set-up
@@ -48,7 +49,10 @@ demo: $(READY)
 	@$(BIN)/rowcall demo
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --ignore tests/faults
+
+test-faults: $(READY)
+	$(BIN)/python -m pytest tests/faults
 
 test-clients: $(CLIENTS)/.ready
 	$(CLIENTS)/bin/python -m pytest tests/clients

@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 from typer.testing import CliRunner
 
 import rowcall
+from fault_table import Bounds, Case, read_cases, readme_rows
 from rowcall import cli
 from rowcall.core.definition import JobDefinition, Money, Request
 from rowcall.core.job_file.reader import parse_job
@@ -290,6 +291,24 @@ def test_promises_have_tests() -> None:
         for path in spans(where):
             named = ROOT / path
             assert named.is_file() or any(named.rglob("test_*.py")), path
+
+
+# Faults
+
+
+def test_faults_become_what_the_tests_of_them_expect() -> None:
+    assert table("Fault") == readme_rows(read_cases())
+
+
+def test_a_fault_has_one_row_with_how_rows_end_and_how_many_calls_that_takes() -> None:
+    errors = {"timeout": Bounds(2, 2), "connection": Bounds(1, 3)}
+    passes = Case("500", "passes", "asked again", Bounds(12, 12), ok=6)
+    stays = Case("500", "stays", "given up", Bounds(8, 18), ok=1, errors=errors)
+    stops = Case("403", "stays", "the run stops", Bounds(1, 6), run="stopped")
+    assert readme_rows([passes, stays, stops]) == [
+        ["500", "6 ok · 12 calls: asked again", "1 ok, 2 `timeout`, 1–3 `connection` · 8–18 calls: given up"],
+        ["403", "–", "run stops · 1–6 calls: the run stops"],
+    ]
 
 
 # The first job
