@@ -8,21 +8,24 @@ A file is written under another name, synced, and renamed: it exists whole or no
 """
 
 import os
+import re
 import shutil
 import time
 import uuid
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rowcall.core.errors import SetupError
+from rowcall.core.errors import JournalError, SetupError
 from rowcall.core.ports import Journal, OpenJournal
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +62,8 @@ class FolderJournal:
         return found
 
     def write_note(self, name: str, text: str) -> None:
-        final = self.folder / "notes" / name
-        part = self._part(final)
-        part.write_text(text, encoding="utf-8")
-        _sync(part)
-        part.replace(final)
+        with _whole(self.folder / "notes" / name) as part:
+            part.write_text(text, encoding="utf-8")
 
     def notes(self, prefix: str) -> dict[str, str]:
         found: dict[str, str] = {}
@@ -95,16 +95,10 @@ class FolderJournal:
     def _write(self, final: Path, table: "pa.Table") -> None:
         import pyarrow.parquet as pq
 
-        part = self._part(final)
-        pq.write_table(table, part, compression="zstd")
-        _sync(part)
-        part.replace(final)
+        with _whole(final) as part:
+            pq.write_table(table, part, compression="zstd")
         with suppress(OSError):
             _sync(final.parent)  # not every file system lets folders be synced
-
-    def _part(self, final: Path) -> Path:
-        final.parent.mkdir(parents=True, exist_ok=True)
-        return final.with_name(f"{final.name}.{uuid.uuid4().hex}.part")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,19 +109,45 @@ class FolderJournals:
 
     def recipe(self, job: str, run_id: str) -> OpenJournal:
         """How to open a run's journal, here or in a task."""
-        return partial(open_journal, str(self.root.absolute() / job / run_id))
+        return partial(open_journal, str(self.root.absolute() / plain_name(job) / plain_name(run_id)))
 
     def runs(self, job: str) -> list[str]:
         try:
-            return sorted(path.name for path in (self.root / job).iterdir() if path.is_dir())
+            found = [path.name for path in (self.root / plain_name(job)).iterdir() if path.is_dir()]
         except FileNotFoundError:
             return []
         except OSError as error:
             raise SetupError(f"the journal folder {self.root / job} cannot be read: {error.strerror}") from error
+        return sorted(filter(PLAIN_NAME.fullmatch, found))
+
+
+def plain_name(name: str) -> str:
+    """The name of a job or a run as the name of a folder. Raises `SetupError` for one that leads elsewhere."""
+    if not PLAIN_NAME.fullmatch(name):
+        raise SetupError(f"{name!r} cannot be the name of a job's or a run's folder: letters, digits, _, - and . only")
+    return name
 
 
 def open_journal(folder: str) -> Journal:
     return FolderJournal(Path(folder))
+
+
+@contextmanager
+def _whole(final: Path) -> Generator[Path]:
+    """Where to write a file that is to be whole or not there at all. Raises `JournalError` where it cannot be written."""
+    part = final.with_name(f"{final.name}.{uuid.uuid4().hex}.part")
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        yield part
+        _sync(part)
+        part.replace(final)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink()
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise JournalError(
+            f"{final} cannot be written: {reason}. Make room there, or set `journal` to another folder."
+        ) from error
 
 
 def _sync(path: Path) -> None:

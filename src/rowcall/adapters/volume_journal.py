@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from rowcall.adapters.journal import PLAIN_NAME, plain_name
 from rowcall.adapters.workspace_login import WorkspaceLogin, sdk_reason, workspace_api
-from rowcall.core.errors import RunError, SetupError
+from rowcall.core.errors import JournalError, SetupError
 from rowcall.core.ports import Journal, OpenJournal
 
 if TYPE_CHECKING:
@@ -32,10 +33,6 @@ _SETTLED_SECONDS = 2.0
 _AT_ONCE = 8
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
-
-
-class JournalError(RunError, OSError):
-    """The journal cannot be read or written; the message says why. An `OSError` too, as a full disk would be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +51,17 @@ class VolumeJournals:
 
     def recipe(self, job: str, run_id: str) -> OpenJournal:
         """How to open a run's journal, here or in a task."""
-        return partial(open_volume_journal, self.login, f"{self._of(job)}/{run_id}")
+        return partial(open_volume_journal, self.login, f"{self._of(job)}/{plain_name(run_id)}")
 
     def runs(self, job: str) -> list[str]:
         try:
-            return sorted(entry.name for entry in _Files(self.login).entries(self._of(job)) if entry.is_folder)
+            found = [entry.name for entry in _Files(self.login).entries(self._of(job)) if entry.is_folder]
         except JournalError as error:
             raise SetupError(str(error)) from error
+        return sorted(filter(PLAIN_NAME.fullmatch, found))
 
     def _of(self, job: str) -> str:
-        return f"/{self.root.strip('/')}/{job}"
+        return f"/{self.root.strip('/')}/{plain_name(job)}"
 
 
 def open_volume_journal(login: WorkspaceLogin, folder: str) -> Journal:

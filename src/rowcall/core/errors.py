@@ -4,7 +4,8 @@ RowcallError                 a person should read this, not a traceback
 ├── DefinitionError          fix the job definition (exit code 2); holds every problem found, not only the first
 ├── SetupError               fix the surroundings: a missing extra, an unreachable workspace, a credential
 └── RunError                 the run could not go on; what was answered is kept
-    └── SqlError             a statement failed on the SQL side; holds the statement
+    ├── SqlError             a statement failed on the SQL side; holds the statement
+    └── JournalError         the journal cannot be read or written: a full disk, a folder that is read-only
 
 A row that fails is never an exception: it is an answer with an outcome and a `CallError` (see `records`).
 """
@@ -61,6 +62,10 @@ class SqlError(RunError):
         self.missing = missing
         self.conflict = conflict
         super().__init__(f"{reason}\n  in: {_first_line(statement)}")
+
+
+class JournalError(RunError, OSError):
+    """The journal cannot be read or written; the message says where and why. An `OSError` too, which is what it comes of."""
 
 
 class TerminatedError(KeyboardInterrupt):

@@ -11,8 +11,8 @@ import pytest
 from http_server import Answer
 
 from rowcall.adapters.auth import WorkspaceLogin
-from rowcall.adapters.volume_journal import JournalError, VolumeJournals
-from rowcall.core.errors import RunError, SetupError
+from rowcall.adapters.volume_journal import VolumeJournals
+from rowcall.core.errors import JournalError, RunError, SetupError
 
 ROOT = "/Volumes/main/test/rowcall/journal"
 
