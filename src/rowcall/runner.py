@@ -50,7 +50,7 @@ def run(plan: RunPlan, outside: Outside, version: str, context: Mapping[str, str
     started_ns = time.time_ns()
     open_journal = outside.journals.recipe(plan.job, plan.run_id)
     publisher = Publisher(outside.session, open_journal(), publishing_of(plan))
-    row = report.started(plan, started_ns // 1000, version, context)
+    row = report.started(plan, started_ns // 1000, version, {**context, "journal": publisher.journal.place})
     outside.reporter.step("preparing the tables")
     publisher.create_tables()
     begin(publisher.journal, publisher.how, row)
@@ -105,7 +105,7 @@ def _publish_if_possible(publisher: Publisher, reporter: Reporter) -> None:
     """A table that cannot be written now is no reason to stop asking: the answers are durable, and the end tries again."""
     try:
         publisher.publish()
-    except RunError as error:
+    except RowcallError as error:
         reporter.step(f"not published yet, the answers are safe in the journal: {reason_of(error)}")
 
 
@@ -122,7 +122,7 @@ def _close(publisher: Publisher, row: RunRow, status: report.Status, message: st
         seal(publisher.journal, row)
         publisher.write_run(row)
         publisher.drop_working_tables()
-    except RunError as error:
+    except RowcallError as error:
         raise RunError(
             f"the answers of run {row.run_id} are safe but could not be published: {reason_of(error)}\n"
             "  The next run publishes them before it asks anything."
