@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 REPORT_SCHEMA = "report STRING"
+_LOST = re.compile(r'StatusCode\.UNAVAILABLE\s+details = "(.+?)"')
 _OWN_ERROR = re.compile(r"rowcall\.core\.errors\.\w+: (.+)")
 
 
@@ -127,6 +128,8 @@ def _mapped(statement: str) -> Generator[None]:
         raise RunError(_told(_last_line(str(error)))) from error
     except PySparkException as error:
         text = str(error)
+        if lost := _LOST.search(text):
+            raise RunError(f"the Spark server stopped answering: {shorten(lost[1])}") from error
         raise SqlError(shorten(text), statement, missing=missing(text), conflict=conflict(text)) from error
     except Exception as error:
         # gRPC's errors are a lost server. Classic Spark comes without grpc, so they are told by their module.

@@ -78,12 +78,20 @@ def open_lakehouse(folder: Path, catalogs: Sequence[str] = (), modules: Sequence
         from pyspark.sql import SparkSession
 
         spark = SparkSession.builder.remote(f"sc://127.0.0.1:{ready['port']}").create()
+        _give_up_soon(spark)
         lakehouse = Lakehouse(folder, server, spark)
         lakehouse.register()
     except BaseException:
         stop_child(server)
         raise
     return lakehouse
+
+
+def _give_up_soon(spark: Any) -> None:
+    """A server on this machine that does not answer for 4 s is gone; by itself, Spark's client would try for ten minutes."""
+    from pyspark.sql.connect.client.retries import DefaultPolicy
+
+    spark.client.set_retry_policies([DefaultPolicy(max_retries=4)])
 
 
 def _plain_path(folder: Path) -> Path:
