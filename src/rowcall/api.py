@@ -11,7 +11,9 @@ from typing import Any
 
 from rowcall import __version__, lock, runner
 from rowcall.adapters.packaged import sql_texts
+from rowcall.control import RunState, journal_place, look, tell
 from rowcall.core import sql
+from rowcall.core.control import Command
 from rowcall.core.definition import JobDefinition
 from rowcall.core.errors import DefinitionError, Problem, RunError, SqlError
 from rowcall.core.job_file.reader import locate, parse_job
@@ -22,7 +24,7 @@ from rowcall.core.report import RunRow
 from rowcall.facts import LoadedJob, count_rows, facts
 from rowcall.recovery import recover
 from rowcall.waiting import wait_until_ready
-from rowcall.wiring import Options, Surroundings, surroundings, tables_only
+from rowcall.wiring import Archive, Options, Surroundings, archive, surroundings
 
 
 class Quiet:
@@ -109,22 +111,36 @@ def _run(loaded: LoadedJob, here: Surroundings, given: RunOptions, reporter: Rep
 
 def runs(table: str, *, job: str | None = None, limit: int = 20, options: Options | None = None) -> list[Row]:
     """Rows of a runs table, newest first. Raises `RunError` where there is no such table."""
-    with _tables(table, options) as session:
-        return session.query(_runs_query(table, limit), {"job": job or "", "run_id": ""})
+    with _archive(table, options) as found:
+        return found.session.query(_runs_query(table, limit), {"job": job or "", "run_id": ""})
 
 
 def find_run(table: str, run_id: str, *, options: Options | None = None) -> Row:
     """The row of the run whose id is, or begins with, `run_id`. Raises `RunError` where there is not exactly one."""
-    with _tables(table, options) as session:
-        return _one_run(session, table, run_id)
+    with _archive(table, options) as found:
+        return _one_run(found.session, table, run_id)
 
 
 def failures(table: str, run_id: str, *, limit: int = 50, options: Options | None = None) -> list[Row]:
     """The rows of a run's outputs that have no ok answer. Raises `RunError` where there is not exactly one such run."""
-    with _tables(table, options) as session:
-        run = _one_run(session, table, run_id)
+    with _archive(table, options) as found:
+        run = _one_run(found.session, table, run_id)
         outputs = sql.quote_table(str(run["outputs_table"]))
-        return session.query(sql.list_failures(sql_texts(), outputs, limit), {"run_id": run["run_id"]})
+        return found.session.query(sql.list_failures(sql_texts(), outputs, limit), {"run_id": run["run_id"]})
+
+
+def control(table: str, run_id: str, command: Command | None = None, *, options: Options | None = None) -> RunState:
+    """Tell a run that goes on to pause, resume, stop or have so many calls in flight; how far it is, and what it was told.
+
+    Its tasks obey within a flush. Raises `RunError` where there is not exactly one such run, where it is over, and where it cannot
+    do that.
+    """
+    with _archive(table, options) as found:
+        row = _one_run(found.session, table, run_id)
+        journal = found.journal(journal_place(row))
+        if command is not None:
+            tell(row, journal, command)
+        return look(row, journal)
 
 
 def _one_run(session: SqlSession, table: str, run_id: str) -> Row:
@@ -140,10 +156,10 @@ def _runs_query(table: str, limit: int) -> str:
 
 
 @contextmanager
-def _tables(table: str, options: Options | None) -> Generator[SqlSession]:
-    with tables_only([sql.quote_table(table)], options or Options()) as session:
+def _archive(table: str, options: Options | None) -> Generator[Archive]:
+    with archive([sql.quote_table(table)], options or Options()) as found:
         try:
-            yield session
+            yield found
         except SqlError as error:
             if error.missing:
                 raise RunError(f"there is no table {table}: no job was run here yet, or name its runs table") from error

@@ -15,6 +15,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
+from rowcall.control import RunState
 from rowcall.core.ai_query.waves import ONE_STATEMENT
 from rowcall.core.endpoint_plan import EndpointPlan
 from rowcall.core.engine_plan import EnginePlan, ResponsesPlan
@@ -312,6 +313,25 @@ def _message_line(message: object) -> str:
     if isinstance(message, Mapping) and isinstance(message.get("content"), str):
         return f"{message.get('role')}: {shorten(message['content'], 400)}"
     return shorten(message if isinstance(message, str) else json.dumps(message, ensure_ascii=False), 400)
+
+
+def print_state(console: Console, state: RunState) -> None:
+    """How far a run is that goes on, and what it was told."""
+    progress, control = state.progress, state.control
+    told = [f"stopping: {state.stop}"] if state.stop else ["paused"] if control.paused else []
+    told += [f"at most {control.concurrency:,} calls at once"] if control.concurrency is not None else []
+    facts: dict[str, object] = {
+        "run": state.run_id,
+        "job": state.job,
+        "asked with": state.engine,
+        "told": ", ".join(told) or "nothing",
+        "tasks": f"{state.tasks:,}" + (f", {progress.paused:,} paused" if progress.paused else ""),
+        "in flight": f"{progress.in_flight:,}" + (f" of at most {progress.room:,}" if progress.room else ""),
+        "asked": f"{progress.asked:,} of {state.pending_rows:,}",
+        "ok": f"{progress.ok:,}",
+        "failed": f"{progress.failed:,}",
+    }
+    print_rows(console, [{"": name, " ": value} for name, value in facts.items()], ("", " "))
 
 
 def print_rows(console: Console, rows: Sequence[Mapping[str, object]], columns: Sequence[str], title: str = "") -> None:

@@ -15,15 +15,15 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from rowcall.adapters.auth import Login, SecretLogin, credentials, key_login
-from rowcall.adapters.journal import FolderJournals
+from rowcall.adapters.journal import FolderJournals, open_journal
 from rowcall.adapters.spark import SparkSqlSession, ambient_spark
-from rowcall.adapters.volume_journal import VolumeJournals
+from rowcall.adapters.volume_journal import VolumeJournals, open_volume_journal
 from rowcall.adapters.workspace import DatabricksWorkspace, load_sdk
 from rowcall.adapters.workspace_login import WorkspaceLogin
 from rowcall.core import sql
 from rowcall.core.definition import JobDefinition, ResponsesEngine, UrlEndpoint
 from rowcall.core.errors import SetupError
-from rowcall.core.ports import Connect, JournalStore, SqlSession, Workspace
+from rowcall.core.ports import Connect, Journal, JournalStore, SqlSession, Workspace
 from rowcall.sandbox import lakehouse
 from rowcall.sandbox.databricks_sql.lakehouse_sql import LakehouseSql
 from rowcall.sandbox.process import SandboxProcess, start_sandbox
@@ -124,19 +124,33 @@ def _login(options: Options, sandbox: SandboxProcess | None) -> WorkspaceLogin:
     return WorkspaceLogin(sandbox.profile, sandbox.config_file) if sandbox else WorkspaceLogin(options.profile)
 
 
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """Where runs left their tables and journals; nothing that could be asked."""
+
+    session: SqlSession
+    login: WorkspaceLogin
+
+    def journal(self, place: str) -> Journal:
+        """The journal of a run at the place that its row tells; the Files API reaches a volume that is no folder here."""
+        in_volume = place.startswith("/Volumes/") and not Path(place).is_dir()
+        return open_volume_journal(self.login, place) if in_volume else open_journal(place)
+
+
 @contextmanager
-def tables_only(tables: Sequence[str], options: Options) -> Generator[SqlSession]:
-    """A session to look at tables with; nothing that could be asked."""
+def archive(tables: Sequence[str], options: Options) -> Generator[Archive]:
+    """What there is of runs: a session that knows those tables, and the journals."""
     with ExitStack() as stack:
         warehouse = _warehouse(options)
         if warehouse is None:
-            yield _open_session(tables, options, stack)[0]
+            yield Archive(_open_session(tables, options, stack)[0], _login(options, None))
         else:
             sandbox = None
             if options.sandbox or not _has_workspace(options):
                 folder = Path(stack.enter_context(TemporaryDirectory(prefix="rowcall-sandbox-")))
                 sandbox = stack.enter_context(_start_sandbox(folder, options))
-            yield _open_warehouse(_login(options, sandbox), warehouse, stack)
+            login = _login(options, sandbox)
+            yield Archive(_open_warehouse(login, warehouse, stack), login)
 
 
 def _warehouse(options: Options) -> str | None:

@@ -1,0 +1,89 @@
+"""What the commands share: their options, errors as messages with an exit code, where they print."""
+
+import json
+import signal
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from rowcall.core.errors import DefinitionError, RowcallError, TerminatedError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from rowcall.wiring import Options
+
+OK, FAILED, WRONG_DEFINITION, ROWS_FAILED = 0, 1, 2, 3
+RUNS_TABLE = "main.rowcall.runs"
+
+JobFile = Annotated[Path, typer.Argument(help="A job definition, e.g. jobs/text_insight.yml.", show_default=False)]
+Variables = Annotated[
+    list[str] | None, typer.Option("--var", "-v", metavar="NAME=VALUE", help="Fills ${NAME} in the job.")
+]
+Profile = Annotated[str | None, typer.Option(help="A profile of ~/.databrickscfg to log in with.")]
+UseSandbox = Annotated[
+    bool, typer.Option("--sandbox", help="Ask the agents of the local sandbox, whatever is configured.")
+]
+Warehouse = Annotated[
+    str | None,
+    typer.Option(help="Run the SQL on this SQL warehouse (its id) instead of a Spark; `sandbox` in the sandbox."),
+]
+Upstream = Annotated[str | None, typer.Option(help="An OpenAI-compatible URL behind the sandbox's agent `upstream`.")]
+Home = Annotated[Path, typer.Option(help="Folder of the embedded lakehouse, the sandbox and the journals.")]
+OnlyNew = Annotated[bool, typer.Option("--only-new", help="Keep ok answers to earlier versions of a request.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON line, last, for machines.")]
+RunsTable = Annotated[str, typer.Option("--table", help="The runs table.")]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="How many rows at the most.")]
+HOME = Path(".rowcall")
+
+
+@contextmanager
+def errors() -> Generator[None]:
+    """A person's mistake becomes a message and an exit code, not a traceback."""
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        yield
+    except KeyboardInterrupt:
+        _fail("interrupted; no answer that was kept is lost, and the same command goes on from there", FAILED)
+    except DefinitionError as error:
+        _fail(str(error), WRONG_DEFINITION)
+    except RowcallError as error:
+        _fail(f"rowcall: {error}", FAILED)
+
+
+def _terminated(*_: object) -> NoReturn:
+    """A cancelled job stops like one that was interrupted, only faster."""
+    raise TerminatedError
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    typer.echo(message, err=True)
+    raise SystemExit(code)
+
+
+def options_of(
+    home: Path,
+    profile: str | None = None,
+    sandbox: bool = False,
+    warehouse: str | None = None,
+    upstream: str | None = None,
+) -> "Options":
+    from rowcall.wiring import Options
+
+    return Options(home=home, profile=profile, sandbox=sandbox, upstream=upstream, warehouse=warehouse)
+
+
+def terminal(*, stderr: bool = False) -> "Console":
+    from rich.console import Console
+
+    # Into a pipe or a log, lines are as long as they are.
+    terminal = (sys.stderr if stderr else sys.stdout).isatty()
+    return Console(stderr=stderr, highlight=False, soft_wrap=True, width=None if terminal else 200)
+
+
+def print_json(value: object) -> None:
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")

@@ -1,0 +1,156 @@
+"""Commands that look at runs that were, and steer one that goes on."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from rowcall.cli_options import (
+    HOME,
+    RUNS_TABLE,
+    Home,
+    Json,
+    Limit,
+    Profile,
+    RunsTable,
+    UseSandbox,
+    Warehouse,
+    errors,
+    options_of,
+    print_json,
+    terminal,
+)
+from rowcall.core.control import Command
+
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run id, or its beginning.")]
+
+
+class Action(StrEnum):
+    PAUSE = "pause"
+    RESUME = "resume"
+    CONCURRENCY = "concurrency"
+    STOP = "stop"
+
+
+def runs(
+    job: Annotated[str | None, typer.Argument(help="Only runs of this job.", show_default=False)] = None,
+    table: RunsTable = RUNS_TABLE,
+    limit: Limit = 20,
+    as_json: Json = False,
+    profile: Profile = None,
+    sandbox: UseSandbox = False,
+    warehouse: Warehouse = None,
+    home: Home = HOME,
+) -> None:
+    """List runs, newest first."""
+    from rowcall import api, console
+
+    with errors():
+        found = api.runs(table, job=job, limit=limit, options=options_of(home, profile, sandbox, warehouse))
+    if as_json:
+        print_json(found)
+    elif found:
+        columns = (
+            "run_id",
+            "job",
+            "status",
+            "source_rows",
+            "asked",
+            "ok",
+            "failed",
+            "started_at",
+            "endpoint",
+        )
+        console.print_rows(terminal(), found, columns)
+    else:
+        typer.echo(f"{table} has no run{f' of job {job}' if job else ''}.")
+
+
+def show(
+    run_id: RunId,
+    table: RunsTable = RUNS_TABLE,
+    as_json: Json = False,
+    profile: Profile = None,
+    sandbox: UseSandbox = False,
+    warehouse: Warehouse = None,
+    home: Home = HOME,
+) -> None:
+    """Show one run."""
+    from rowcall import api, console
+
+    with errors():
+        row = api.find_run(table, run_id, options=options_of(home, profile, sandbox, warehouse))
+    if as_json:
+        print_json(row)
+    else:
+        console.print_rows(
+            terminal(),
+            [{"": name, " ": value} for name, value in row.items() if value not in (None, {}, "")],
+            ("", " "),
+        )
+
+
+def failures(
+    run_id: RunId,
+    table: RunsTable = RUNS_TABLE,
+    limit: Limit = 50,
+    as_json: Json = False,
+    profile: Profile = None,
+    sandbox: UseSandbox = False,
+    warehouse: Warehouse = None,
+    home: Home = HOME,
+) -> None:
+    """List a run's rows that have no ok answer, and why."""
+    from rowcall import api, console
+
+    with errors():
+        found = api.failures(table, run_id, limit=limit, options=options_of(home, profile, sandbox, warehouse))
+    if as_json:
+        print_json(found)
+    elif found:
+        keys = list(found[0])[: list(found[0]).index("answer")]
+        console.print_rows(terminal(), found, (*keys, "outcome", "error", "attempts"))
+    else:
+        typer.echo(f"No row of run {run_id} is without an ok answer.")
+        typer.echo("A row that failed but had an answer from an earlier run keeps it; such failures are in the traces.")
+
+
+def ctl(
+    run_id: RunId,
+    action: Annotated[
+        Action | None, typer.Argument(help="Without one, only show how far it is.", show_default=False)
+    ] = None,
+    calls: Annotated[
+        int | None, typer.Argument(metavar="N", help="How many calls, for concurrency.", min=1, show_default=False)
+    ] = None,
+    table: RunsTable = RUNS_TABLE,
+    as_json: Json = False,
+    profile: Profile = None,
+    sandbox: UseSandbox = False,
+    warehouse: Warehouse = None,
+    home: Home = HOME,
+) -> None:
+    """Steer a run that goes on: pause, resume, concurrency N, stop. Its tasks obey within a flush."""
+    from rowcall import api, console
+
+    command = _command(action, calls)
+    with errors():
+        state = api.control(table, run_id, command, options=options_of(home, profile, sandbox, warehouse))
+    if as_json:
+        print_json(state.as_json())
+    else:
+        console.print_state(terminal(), state)
+
+
+def _command(action: Action | None, calls: int | None) -> Command | None:
+    if (action is Action.CONCURRENCY) != (calls is not None):
+        raise typer.BadParameter("concurrency, and nothing else, takes a number of calls", param_hint="ACTION")
+    match action:
+        case Action.PAUSE:
+            return "pause"
+        case Action.RESUME:
+            return "resume"
+        case Action.STOP:
+            return "stop"
+        case _:
+            return calls
