@@ -1,5 +1,6 @@
 """Logging in as the real SDK does, and being refused as Databricks refuses."""
 
+import secrets
 import stat
 from configparser import ConfigParser
 from pathlib import Path
@@ -10,6 +11,7 @@ from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import NotFound, Unauthenticated
 from sandbox_user import SECONDS, Workspace
 
+from rowcall.sandbox.oauth import Logins
 from rowcall.sandbox.process import start_sandbox
 
 QUESTION = {"input": [{"role": "user", "content": "hi"}]}
@@ -128,3 +130,33 @@ def test_apps_are_looked_up(workspace: Workspace) -> None:
 def test_an_address_that_nothing_has_is_not_found_in_the_platforms_shape(workspace: Workspace) -> None:
     reply = workspace.http.get(f"{workspace.host}/api/2.0/clusters/list", timeout=SECONDS)
     assert (reply.status_code, reply.json()["error_code"]) == (404, "ENDPOINT_NOT_FOUND")
+
+
+class Guarded(str):
+    """A secret that may be encoded, but not compared or looked up as it is: how long that takes tells how much is right."""
+
+    def __eq__(self, other: object) -> bool:
+        raise AssertionError("compared as it is")
+
+    __ne__ = __eq__
+    __hash__ = None  # type: ignore[assignment]
+
+
+def test_secrets_are_compared_in_constant_time_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[bytes] = []
+
+    def compare_digest(given: bytes, expected: bytes) -> bool:
+        compared.append(expected)
+        return secrets.compare_digest(given, expected)
+
+    monkeypatch.setattr("rowcall.sandbox.oauth.hmac.compare_digest", compare_digest)
+    names = ("client_id", "client_secret", "pat", "identity_token")
+    logins = Logins(**{name: Guarded(f"the {name}") for name in names})
+    for client in ("wrong", "the client_id"):
+        for secret in ("wrong", "the client_secret"):
+            right = (client, secret) == ("the client_id", "the client_secret")
+            assert logins.is_client(client, secret) == right
+    assert [logins.is_workload(token) for token in ("wrong", "the identity_token")] == [False, True]
+    assert [logins.refusal(f"Bearer {token}") for token in ("wrong", "the pat")] == ["Invalid Token", None]
+    assert {one.decode() for one in compared} == {f"the {name}" for name in names}
+    assert compared.count(b"the client_secret") == compared.count(b"the client_id") == 4
