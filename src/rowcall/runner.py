@@ -1,19 +1,29 @@
 """The order of a run: recover → prepare → execute → publish → report. Every decision is in the plan.
 
-What a crash costs, by where it happens (the same command again does the rest):
+What a crash costs, by where it happens. The same command again does the rest; what is durable is neither lost nor asked again.
+Each row is a case of `tests/faults/test_kill_matrix.py`, or of the test that it names:
 
-| it dies                        | kept                          | asked again                                     |
-|--------------------------------|-------------------------------|-------------------------------------------------|
-| while preparing                | everything                    | nothing: no call was made                       |
-| a task, while asking           | every flushed answer          | its calls in flight, and at most one flush      |
-| the driver, while asking       | every flushed answer          | the calls in flight, and at most one flush      |
-| while a segment is written     | every earlier segment         | that flush: a segment is whole or not at all    |
-| during a statement of ai_query | all that earlier ones asked   | that statement: it is all or nothing            |
-| after it, before a segment     | all that was asked            | nothing: the next run reads the table of replies |
-| while publishing               | every segment                 | nothing: publishing twice changes nothing       |
-| between outputs and traces     | every segment                 | nothing: both are merged again                  |
-| while recovering               | every segment                 | nothing: recovering twice changes nothing       |
-| after publishing, before the end | everything                  | nothing                                         |
+| it dies                                     | asked again                                | test                       |
+|---------------------------------------------|--------------------------------------------|----------------------------|
+| before its row is in the runs table         | nothing: no call was made                  |                            |
+| before the table of pending rows is made    | nothing: no call was made                  |                            |
+| after the table of pending rows is made     | nothing: no call was made                  |                            |
+| the driver, while it asks                   | the calls in flight, and at most one flush | test_interruptions         |
+| a task on Spark, while it asks              | its calls in flight, and at most one flush | spark/test_executor_kills  |
+| the embedded lakehouse, and the task in it  | the calls in flight, and at most one flush |                            |
+| before a segment is written                 | that flush, and the calls in flight        |                            |
+| in the middle of writing a segment          | the same: it is whole or not at all        |                            |
+| during a statement of ai_query              | that statement: it is all or nothing       | test_waves                 |
+| after it, before a segment                  | nothing: its replies are in a table        | test_waves                 |
+| between the MERGE of outputs and of traces  | nothing: both are merged again             |                            |
+| after the MERGE of traces                   | nothing: publishing twice changes nothing  |                            |
+| published, before its row says so           | nothing: the next run writes the row       |                            |
+| published, before its journal is removed    | nothing                                    |                            |
+| in the middle of removing its journal       | nothing: the notes go last                 |                            |
+| in recovery                                 | nothing: recovering twice changes nothing  |                            |
+| the endpoint; it comes back                 | the calls in flight, by the same run       | test_server_kills          |
+| the workspace; it comes back                | the calls in flight, by the same run       | test_server_kills          |
+| the SQL warehouse, in the MERGE of outputs  | nothing: the next run publishes            | test_server_kills          |
 """
 
 import time

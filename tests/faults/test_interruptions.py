@@ -1,62 +1,17 @@
 """Runs that are cut off and run again: every key answered once, nothing durable paid twice. The command line, in a process."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from commands import FLUSH, JOB, LIMIT, ROWS, Command, descendants
 from deltalake import DeltaTable
+from matrix import MatrixRow
 
 from rowcall.sandbox.process import SandboxProcess
 from support import control, wait_until
-
-ROWS, LIMIT, FLUSH = 400, 8, 20
-JOB = f"""
-job: cut
-prompts:
-  query: SELECT id, concat('row ', id) AS text FROM range({ROWS})
-  key: id
-request: {{input: "{{text}}"}}
-endpoint: {{app: echo}}
-engine: {{concurrency: {LIMIT}, flush_rows: {FLUSH}, flush_seconds: 0.1, publish_seconds: 0.5}}
-outputs: {{table: main.demo.cut}}
-"""
-
-
-class Command:
-    """`rowcall run --json` in a folder of its own, asking the shared sandbox's `agent`."""
-
-    def __init__(self, folder: Path, sandbox: SandboxProcess, job: str = JOB, agent: str = "echo") -> None:
-        self.folder, self.sandbox, self.agent = folder, sandbox, agent
-        (folder / "job.yml").write_text(job)
-        control(sandbox, "DELETE", "figures")
-        control(sandbox, "PUT", f"behaviour/{agent}", {"latency_ms": 20})
-
-    def start(self) -> "subprocess.Popen[str]":
-        login = {"DATABRICKS_CONFIG_FILE": self.sandbox.config_file, "DATABRICKS_CONFIG_PROFILE": self.sandbox.profile}
-        return subprocess.Popen(
-            [sys.executable, "-m", "rowcall", "run", "job.yml", "--json"],
-            cwd=self.folder,
-            env={**os.environ, **login},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def run(self) -> dict[str, object]:
-        done, errors = self.start().communicate(timeout=60)
-        assert done, errors
-        return json.loads(done.splitlines()[-1])
-
-    def answered(self) -> int:
-        return control(self.sandbox, "GET", "figures").get(self.agent, {}).get("answered", 0)
-
-    def answers(self) -> list[tuple[int, str]]:
-        table = DeltaTable(self.folder / ".rowcall" / "lakehouse" / "main" / "demo" / "cut").to_pyarrow_table()
-        return sorted((row["id"], row["answer"]) for row in table.to_pylist())
 
 
 @pytest.mark.parametrize(
@@ -85,7 +40,7 @@ def test_a_stopped_run_keeps_every_answer_and_says_how_to_go_on(
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 def test_a_killed_run_is_finished_by_the_next_and_pays_at_most_a_flush_again(
-    tmp_path: Path, sandbox: SandboxProcess, share: float
+    tmp_path: Path, sandbox: SandboxProcess, matrix: Callable[[MatrixRow], None], share: float
 ):
     command = Command(tmp_path, sandbox)
     process = command.start()
@@ -99,6 +54,20 @@ def test_a_killed_run_is_finished_by_the_next_and_pays_at_most_a_flush_again(
     assert command.answers() == [(n, f"row {n}") for n in range(ROWS)]
     assert command.answered() <= ROWS + LIMIT + FLUSH
     assert command.answered() - ROWS <= paid
+    matrix(command.outcome(f"the driver, at {share:.0%} of the answers"))
+
+
+def test_a_killed_driver_leaves_nobody_behind_that_asks_on(tmp_path: Path, sandbox: SandboxProcess):
+    command = Command(tmp_path, sandbox)
+    process = command.start()
+    wait_until(lambda: command.answered() > ROWS // 10)
+    started = descendants(process.pid)
+    assert started
+    process.kill()
+    process.communicate(timeout=60)
+    wait_until(lambda: not any(Path("/proc", str(each)).exists() for each in started))
+    wait_until(lambda: command.figures()["in_flight"] == 0)
+    assert command.figures()["calls"] < ROWS
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
 import pytest
 from deltalake import DeltaTable
+from matrix import MatrixRow
 
 from rowcall import api
 from rowcall.core.errors import RunError
@@ -85,7 +87,9 @@ def wait_for_wave(command: Command, process: "subprocess.Popen[str]", wave: int,
 
 
 @pytest.mark.parametrize("wave", [1, 3, 7])
-def test_a_killed_run_loses_at_most_the_statement_under_way(tmp_path: Path, sandbox: SandboxProcess, wave: int):
+def test_a_killed_run_loses_at_most_the_statement_under_way(
+    tmp_path: Path, sandbox: SandboxProcess, matrix: Callable[[MatrixRow], None], wave: int
+):
     command = Command(tmp_path, sandbox, f"killed_in_{wave}")
     process = command.start()
     wait_for_wave(command, process, wave)
@@ -98,6 +102,8 @@ def test_a_killed_run_loses_at_most_the_statement_under_way(tmp_path: Path, sand
     assert ROWS <= command.answered() <= ROWS + WAVE
     runs = sorted(command.rows(f"{command.name}_runs"), key=lambda run: str(run["run_id"]))
     assert [run["status"] for run in runs] == ["interrupted", "done"]
+    calls, answered = (command.figures()[name] for name in ("calls", "answered"))
+    matrix(MatrixRow("kill", f"the driver, in statement {wave} of ai_query", ROWS, ROWS, 0, calls, 0, answered - ROWS))
     kept = int(str(runs[0]["ok"]))
     assert kept >= (wave - 2) * WAVE
     assert kept + int(str(runs[1]["ok"])) == ROWS
