@@ -3,6 +3,7 @@
 # make test-faults   set up everything and run the tests of crashes and faults; ends with a table of what came of each
 # make test-clients  set up Databricks' clients and agent servers apart, and test against them
 # make test-spark    set up Apache Spark apart, and kill its processes in the middle of runs (needs Java and Maven)
+# make soak          a run under random faults for 10 minutes, killed again and again (SOAK_SECONDS=600)
 # make check         lint, types, import layers
 # make bench         how close a run comes to the ideal time
 
@@ -18,7 +19,7 @@ CLIENTS ?= .venv-clients
 SPARK   ?= .venv-spark
 JARS    := .spark-jars
 
-.PHONY: demo test test-faults test-clients test-spark check bench format clean
+.PHONY: demo test test-faults test-clients test-spark soak check bench format clean
 
 # $(call set-up,FOLDER,CONSTRAINTS,WHAT): a virtual environment FOLDER with WHAT in it.
 define set-up
@@ -59,6 +60,9 @@ test-clients: $(CLIENTS)/.ready
 
 test-spark: $(SPARK)/.ready $(JARS)/.ready
 	$(SPARK)/bin/python -m pytest tests/spark
+
+soak: $(READY)
+	SOAK_SECONDS=$${SOAK_SECONDS:-600} $(BIN)/python -m pytest --capture=no tests/soak
 
 check: $(READY)
 	$(BIN)/ruff check .
