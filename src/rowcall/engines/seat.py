@@ -4,19 +4,18 @@ notes, the beat and the waiting.
 
 import asyncio
 import json
-import os
 import secrets
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 from rowcall.core import seats
 from rowcall.core.errors import RunError
 from rowcall.core.ports import Journal
 from rowcall.core.seats import Claim, Seen, State
+from rowcall.engines.processes import is_there, this_process
 from rowcall.engines.stopping import Stopping
 
 BEAT_SECONDS = 2.0
@@ -66,7 +65,7 @@ class _Seat:
         self._journal = journal
         self._stopping = stopping
         self._prefix = f"{SEAT_NOTES}{part}-"
-        self._claim = Claim(f"{SEAT_NOTES}{name}", _process(os.getpid()))
+        self._claim = Claim(f"{SEAT_NOTES}{name}", this_process())
         self._seen: dict[str, Seen] = {}
 
     @property
@@ -123,24 +122,5 @@ class _Seat:
         return seats.living(self._seen, looked_at, _is_gone)
 
 
-def _process(pid: int | str) -> str:
-    """What tells a process from those of other machines, containers and users; empty where the system does not say."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{boot} {Path('/proc/self/ns/pid').readlink()} {os.getuid()} {pid}"
-    except OSError:
-        return ""
-
-
 def _is_gone(process: str) -> bool:
-    """Whether a process of this machine has ended; False where that cannot be known."""
-    pid = process.rpartition(" ")[2]
-    if not process or process != _process(pid):
-        return False
-    try:
-        Path("/proc", pid, "exe").readlink()
-    except FileNotFoundError:
-        return True
-    except OSError:
-        return False
-    return False
+    return is_there(process) is False
