@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import assert_never
+from typing import assert_never, cast
 
 from rowcall.adapters.packaged import sql_texts
 from rowcall.core import sql
@@ -14,12 +14,15 @@ from rowcall.core.definition import AppEndpoint, JobDefinition, ResponsesEngine,
 from rowcall.core.endpoint_plan import EndpointFacts, agent_server
 from rowcall.core.engine_choice import obstacle, worth_probing
 from rowcall.core.errors import DefinitionError, Problem, SqlError
+from rowcall.core.job_file.variables import fill_text
 from rowcall.core.login import refused_by_apps
-from rowcall.core.misfits import misfits
+from rowcall.core.loose import one_line
+from rowcall.core.misfits import misfits, same_tables
 from rowcall.core.plan import Bound, Facts, situation_of, tables_beside
 from rowcall.core.ports import SqlSession
 from rowcall.core.readiness import READY, Readiness, app_readiness, serving_readiness
 from rowcall.core.records import Column, RowCounts
+from rowcall.core.rivals import rivalry
 from rowcall.wiring import Surroundings
 
 
@@ -50,6 +53,8 @@ def facts(loaded: LoadedJob, here: Surroundings) -> Facts:
     if problems or endpoint is None:
         raise DefinitionError([*problems, *(misfits(definition, columns) if columns else ())])
     traces, runs_table = tables_beside(definition)
+    if problems := same_tables(sql.quote_table(definition.outputs.table), traces, runs_table):
+        raise DefinitionError(problems)
     found = Facts(
         traces=_existing(here.session, traces),
         runs=_existing(here.session, runs_table),
@@ -108,10 +113,8 @@ def _query(loaded: LoadedJob) -> str | None:
 
 def _filled(text: str, loaded: LoadedJob) -> str:
     """A query with the job's `${variables}`, the command line's before its own."""
-    variables = {**{name: str(value) for name, value in loaded.definition.variables.items()}, **dict(loaded.variables)}
-    for name, value in variables.items():
-        text = text.replace(f"${{{name}}}", value)
-    return text
+    own = {name: str(value) for name, value in loaded.definition.variables.items()}
+    return fill_text(text, {**own, **loaded.variables})
 
 
 def _source_problem(definition: JobDefinition, query: str | None, session: SqlSession, error: SqlError) -> Problem:
@@ -199,5 +202,18 @@ def _existing(session: SqlSession, table: str) -> tuple[Column, ...] | None:
 
 
 def count_rows(session: SqlSession, bound: Bound) -> RowCounts:
+    """What becomes of the rows. Raises `DefinitionError` where other jobs ask for the same rows in turn with this one."""
     found = {name: int(str(value)) for name, value in session.query(bound.statements.count)[0].items()}
-    return RowCounts(duplicates=found["source"] - found["answered"] - found["pending"], **found)
+    clashes = session.query(bound.statements.clashing_keys) if found["clashing_keys"] else []
+    rivals = bound.rivals if found["pending"] else None
+    if rivals is not None and session.query(rivals.jobs):
+        problems = rivalry(session.query(rivals.taken), sql.bare_name(bound.tables.outputs))
+        if problems:
+            raise DefinitionError(problems)
+    duplicates = found["source"] - found["answered"] - found["pending"]
+    return RowCounts(duplicates=duplicates, clashes=tuple(_said_key(row["key"]) for row in clashes), **found)
+
+
+def _said_key(key: object) -> str:
+    values = cast("Mapping[str, object]", key).values() if isinstance(key, Mapping) else [key]
+    return one_line(", ".join(map(str, values)), 60)

@@ -18,6 +18,8 @@ def statements_of(plan: RunPlan) -> Iterator[Statement]:
     """Each statement with what it is for."""
     statements = plan.bound.statements
     yield "count the rows", statements.count
+    if plan.bound.rivals is not None:
+        yield "other jobs with these outputs", plan.bound.rivals.jobs
     yield "preview", statements.preview
     for schema in plan.bound.schemas:
         yield "schema", f"CREATE SCHEMA IF NOT EXISTS {schema}"

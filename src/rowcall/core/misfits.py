@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from rowcall.core import sql
 from rowcall.core.definition import JobDefinition
 from rowcall.core.errors import Problem
+from rowcall.core.names import some
 from rowcall.core.prompt import PromptProblemsError, RenderedRequest, render_request
 from rowcall.core.records import Column
 
@@ -37,20 +38,32 @@ def keys_of(definition: JobDefinition, columns: Sequence[Column], problems: list
                     "",
                     "prompts.key",
                     f"there is no column {name!r}",
-                    hint=f"{hint}There are: {', '.join(names)}.",
+                    hint=f"{hint}There are: {some(names)}.",
                 )
             )
         elif not KEY_TYPES.fullmatch(column.type):
             expected = "a text, whole number, decimal, date, timestamp or boolean"
-            problems.append(Problem("", "prompts.key", f"column {name!r} is {column.type}; a key is {expected}"))
+            said = f"column {name!r} is {column.type}; a key is {expected}"
+            problems.append(Problem("", "prompts.key", said, hint=_as_a_key(column)))
         elif column.name.lower() in sql.OUTPUT_COLUMNS:
-            hint = f"Rename it in prompts.query: SELECT *, {column.name} AS {column.name}_key FROM …"
+            own, other = sql.bare_identifier(column.name), sql.bare_identifier(f"{column.name}_key")
+            hint = f"Rename it in prompts.query: SELECT *, {own} AS {other} FROM …"
             problems.append(
                 Problem("", "prompts.key", f"the outputs table has a column {column.name!r} of its own", hint=hint)
             )
         else:
             found.append(column)
     return tuple(found)
+
+
+def _as_a_key(column: Column) -> str:
+    """What to do about a column that is no key."""
+    name = sql.bare_identifier(column.name)
+    if column.type in ("float", "double"):
+        made = f"CAST({name} AS DECIMAL(38, 6))"
+    else:
+        made = f"hex({name})" if column.type == "binary" else f"to_json({name})"
+    return f"Make one of it in prompts.query: SELECT *, {made} AS {sql.bare_identifier(f'{column.name}_key')} FROM …"
 
 
 def request_of(definition: JobDefinition, columns: Sequence[Column], problems: list[Problem]) -> RenderedRequest | None:
@@ -101,6 +114,14 @@ def outputs_misfits(
             f"{table} has columns this job does not fill: {', '.join(extra)}",
             hint=remedy,
         )
+
+
+def same_tables(outputs: str, traces: str, runs: str) -> list[Problem]:
+    """Quoted names that mean the same table, one of them perhaps where it is by default."""
+    if len({outputs.lower(), traces.lower(), runs.lower()}) == 3:
+        return []
+    said = f"outputs.table, traces.table and runs.table must be different tables, and are {outputs}, {traces}, {runs}"
+    return [Problem("", "outputs.table", said, hint="Name another one.")]
 
 
 def shared_misfits(name: str, columns: Sequence[Column] | None, texts: sql.SqlTexts) -> list[Problem]:

@@ -28,9 +28,9 @@ from rowcall.core.engine_plan import (
 from rowcall.core.errors import DefinitionError, Problem
 from rowcall.core.limits import Budget, failure_limit
 from rowcall.core.misfits import keys_of, outputs_misfits, request_of, shared_misfits
-from rowcall.core.prompt import RenderedRequest
 from rowcall.core.records import Column, RowCounts
 from rowcall.core.retry import RetryPolicy
+from rowcall.core.rivals import Rivals, rivals
 from rowcall.core.spans import SpanContext
 
 CHARS_PER_TOKEN = 4
@@ -82,6 +82,7 @@ class Bound:
     answer: AnswerSchema | None
     null_prompt: str
     ai_query: AiQueryStatements | None = None
+    rivals: Rivals | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +121,11 @@ def bind(definition: JobDefinition, facts: Facts, texts: sql.SqlTexts, run: "Run
         raise DefinitionError(problems)
     endpoint = endpoint_plan(definition, facts.endpoint, answer)
     tables = _tables(definition, run.run_id)
-    statements = _statements(
-        definition, facts, texts, run, _Shape(keys, request, _fingerprint(definition, endpoint), tables, answer_type)
-    )
+    source = sql.source(texts, definition.prompts, facts.query)
+    rendered = sql.rendered(texts, source, keys, request, _fingerprint(definition, endpoint))
+    shape = _Shape(keys, rendered, tables, answer_type, files=request.files is not None)
+    statements = _statements(definition, facts, texts, run, shape)
+    replaces = facts.outputs is not None and facts.runs is not None and not run.only_new
     schemas = {sql.schema_of(name) for name in (tables.outputs, tables.traces, tables.runs)}
     return Bound(
         keys,
@@ -133,6 +136,7 @@ def bind(definition: JobDefinition, facts: Facts, texts: sql.SqlTexts, run: "Run
         answer,
         request.null_prompt,
         ai_query_statements(definition, texts, tables, endpoint.name, facts.endpoint.task, facts.probes),
+        rivals(texts, rendered, keys, tables, definition.job) if replaces else None,
     )
 
 
@@ -232,28 +236,25 @@ def _tables(definition: JobDefinition, run_id: str) -> sql.Tables:
 @dataclass(frozen=True, slots=True)
 class _Shape:
     keys: tuple[Column, ...]
-    request: RenderedRequest
-    fingerprint: str
+    rendered: str
     tables: sql.Tables
     answer_type: str
+    files: bool
 
 
 def _statements(
     definition: JobDefinition, facts: Facts, texts: sql.SqlTexts, run: RunOptions, shape: _Shape
 ) -> sql.Statements:
-    keys, tables, answer_type = shape.keys, shape.tables, shape.answer_type
-    source = sql.source(texts, definition.prompts, facts.query)
-    rendered = sql.rendered(texts, source, keys, shape.request, shape.fingerprint)
+    keys, rendered, tables, answer_type = shape.keys, shape.rendered, shape.tables, shape.answer_type
     outputs = tables.outputs if facts.outputs is not None else None
     resource = json.dumps({"service.name": "rowcall", "service.version": run.version})
     comment = definition.description or f"Answers of job {definition.job}"
     return sql.Statements(
         count=sql.count(texts, rendered, keys, outputs, only_new=run.only_new),
+        clashing_keys=sql.clashing_keys(texts, rendered, keys),
         preview=sql.preview(texts, rendered, keys, run.preview_rows),
         create_tables=sql.create_tables(texts, tables, keys, answer_type, comment),
-        pending=sql.pending(
-            texts, rendered, keys, tables, only_new=run.only_new, files=shape.request.files is not None
-        ),
+        pending=sql.pending(texts, rendered, keys, tables, only_new=run.only_new, files=shape.files),
         fetch=sql.fetch(texts, tables),
         merge_outputs=sql.merge_outputs(texts, tables, keys, answer_type, run.run_id),
         merge_traces=sql.merge_traces(texts, tables, version=run.version, resource=resource, since=run.day),
@@ -277,16 +278,15 @@ def _fingerprint(definition: JobDefinition, endpoint: EndpointPlan) -> str:
 def _key_problems(definition: JobDefinition, counts: RowCounts) -> Iterator[Problem]:
     names = ", ".join(definition.prompts.key)
     if counts.null_keys:
-        hint = f"Leave them out: where: {definition.prompts.key[0]} IS NOT NULL."
-        yield Problem("", "prompts.key", f"{names} is NULL in {counts.null_keys:,} rows", hint=hint)
+        there = " AND ".join(f"{sql.bare_identifier(key)} IS NOT NULL" for key in definition.prompts.key)
+        rows = "1 row" if counts.null_keys == 1 else f"{counts.null_keys:,} rows"
+        yield Problem("", "prompts.key", f"{names} is NULL in {rows}", hint=f"Leave them out: where: {there}.")
     if counts.clashing_keys:
+        cases = "1 case" if counts.clashing_keys == 1 else f"{counts.clashing_keys:,} cases"
+        examples = f", such as {'; '.join(counts.clashes)}" if counts.clashes else ""
+        said = f"{names} stands for different requests in {cases}{examples}"
         hint = "Name more columns in prompts.key, or make the rows distinct in prompts.query."
-        yield Problem(
-            "",
-            "prompts.key",
-            f"{names} stands for different requests in {counts.clashing_keys:,} cases",
-            hint=hint,
-        )
+        yield Problem("", "prompts.key", said, hint=hint)
 
 
 def _engine(definition: JobDefinition, bound: Bound, facts: Facts, counts: RowCounts) -> EnginePlan:

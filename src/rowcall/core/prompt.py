@@ -20,6 +20,7 @@ from typing import cast
 from sqlglot import exp
 
 from rowcall.core.definition import Request
+from rowcall.core.names import some
 from rowcall.core.records import Column
 from rowcall.core.template import Field, TemplateError, parse_template
 
@@ -153,8 +154,8 @@ class _Scope:
     def _hint(self, name: str) -> str:
         close = difflib.get_close_matches(name, self.names, n=1)
         if close:
-            return f"Did you mean {{{close[0]}}}? There are: {', '.join(self.names)}."
-        return f"There are: {', '.join(self.names)}. For a plain brace write {{{{ or }}}}."
+            return f"Did you mean {{{close[0]}}}? There are: {some(self.names)}."
+        return f"There are: {some(self.names)}. For a plain brace write {{{{ or }}}}."
 
 
 class _NotFoundError(Exception):

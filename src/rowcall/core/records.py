@@ -164,6 +164,7 @@ class RowCounts:
 
     source = duplicates + answered + pending. `pending` rows are asked; `duplicates` get the answer of a pending row with the
     same request; `answered` have an `ok` answer to this very request. `input_chars` is the text of the pending requests.
+    `clashes` are examples of the clashing keys.
     """
 
     source: int = 0
@@ -173,6 +174,7 @@ class RowCounts:
     null_keys: int = 0
     clashing_keys: int = 0
     input_chars: int = 0
+    clashes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

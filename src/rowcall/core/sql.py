@@ -50,9 +50,10 @@ class Tables:
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """Every statement of a run, in the order in which they are first sent."""
+    """Every statement of a run, in the order in which they are first sent. `clashing_keys` is sent where there are any."""
 
     count: str
+    clashing_keys: str
     preview: str
     create_tables: tuple[str, ...]
     pending: str
@@ -99,7 +100,11 @@ def create_volume(texts: SqlTexts, volume: tuple[str, str, str]) -> str:
 
 def bare_name(quoted: str) -> str:
     """A quoted name as people write it: backticks only where they are needed."""
-    return ".".join(part if _PLAIN.fullmatch(part) else identifier(part) for part in table_parts(quoted))
+    return ".".join(map(bare_identifier, table_parts(quoted)))
+
+
+def bare_identifier(name: str) -> str:
+    return name if _PLAIN.fullmatch(name) else identifier(name)
 
 
 def literal(text: str) -> str:
@@ -150,9 +155,12 @@ def count(texts: SqlTexts, rendered_sql: str, keys: Sequence[Column], outputs: s
     )
 
 
+def clashing_keys(texts: SqlTexts, rendered_sql: str, keys: Sequence[Column]) -> str:
+    return fill(texts, "statements/clashing_keys", rendered=rendered_sql, order=_key_fields(keys))
+
+
 def preview(texts: SqlTexts, rendered_sql: str, keys: Sequence[Column], limit: int) -> str:
-    order = ", ".join(f"key.{identifier(key.name)}" for key in keys)
-    return fill(texts, "statements/preview", rendered=rendered_sql, order=order, limit=str(limit))
+    return fill(texts, "statements/preview", rendered=rendered_sql, order=_key_fields(keys), limit=str(limit))
 
 
 def pending(
@@ -206,7 +214,7 @@ def merge_outputs(texts: SqlTexts, tables: Tables, keys: Sequence[Column], answe
         rank=_rank("outcome"),
         staged_rank=_rank("s.outcome"),
         present_rank=_rank("t.outcome"),
-        key_fields=", ".join(f"key.{identifier(key.name)}" for key in keys),
+        key_fields=_key_fields(keys),
         keys_out=",\n    ".join(f"key.{identifier(key.name)} AS {identifier(key.name)}" for key in keys),
         answer=f"from_json(answer, {literal(answer_type)})" if structured else "answer",
         run_id=literal(run_id),
@@ -253,6 +261,10 @@ def _rank(outcome: str) -> str:
     return f"CASE {outcome} WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END"
 
 
+def quoted_columns(columns: Sequence[Column]) -> list[str]:
+    return [identifier(column.name) for column in columns]
+
+
 def column_names(create_table: str) -> list[str]:
     """The columns of one of the files under `sql/tables/`, which have one a line."""
     return [line.split()[0] for line in create_table.splitlines() if line.startswith("  ") and line.strip()[0] != "$"]
@@ -275,6 +287,10 @@ def _answered(texts: SqlTexts, rendered_sql: str, keys: Sequence[Column], output
 
 def _key_struct(keys: Sequence[Column], alias: str) -> str:
     return f"named_struct({', '.join(f'{literal(key.name)}, {alias}.{identifier(key.name)}' for key in keys)})"
+
+
+def _key_fields(keys: Sequence[Column]) -> str:
+    return ", ".join(f"key.{name}" for name in quoted_columns(keys))
 
 
 def _same_key(keys: Sequence[Column], left: str, right: str) -> str:

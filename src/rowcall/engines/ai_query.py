@@ -84,7 +84,8 @@ def execute(
             asking.result()
         except BaseException:
             waves.stop("the run failed")
-            session.interrupt()
+            if not asking.done():
+                session.interrupt()
             raise
     return waves.progress()
 

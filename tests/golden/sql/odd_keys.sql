@@ -61,6 +61,31 @@ CROSS JOIN (
   SELECT count(*) AS pending, sum(chars) AS input_chars FROM asked
 ) AS requests;
 
+-- name: clashing_keys
+-- A few of the keys that stand for different requests.
+SELECT key FROM (
+  SELECT key
+  FROM (
+    -- Every row of the prompt table: its key, its request as JSON text, and the hash that stands for endpoint and request.
+SELECT
+  key,
+  request,
+  sha2(concat('ff1b7f54363d69fb', coalesce(request, '')), 256) AS request_hash
+FROM (
+  SELECT
+    named_struct('order id', p.`order id`, 'Tag`s', p.`Tag``s`, 'It\'s', p.`It's`, 'day.of', p.`day.of`) AS key,
+    CASE WHEN (p.`address`.`geo`.`lat`) IS NULL AND p.`day.of` IS NULL AND p.`tags` IS NULL THEN CAST(NULL AS STRING) ELSE CONCAT('{"messages": [{"role": "user", "content": ', SUBSTR(TO_JSON(ARRAY(CONCAT(COALESCE(CAST(p.`address`.`geo`.`lat` AS STRING), ''), ' ', COALESCE(CAST(p.`day.of` AS STRING), ''), ' ', COALESCE(TO_JSON(p.`tags`), '')))), 2, CHAR_LENGTH(TO_JSON(ARRAY(CONCAT(COALESCE(CAST(p.`address`.`geo`.`lat` AS STRING), ''), ' ', COALESCE(CAST(p.`day.of` AS STRING), ''), ' ', COALESCE(TO_JSON(p.`tags`), ''))))) - 2), '}], "custom_inputs": {"order": ', COALESCE(CAST(p.`order id` AS STRING), 'null'), ', "label": ', SUBSTR(TO_JSON(ARRAY(CONCAT('no. ', COALESCE(CAST(p.`order id` AS STRING), '')))), 2, CHAR_LENGTH(TO_JSON(ARRAY(CONCAT('no. ', COALESCE(CAST(p.`order id` AS STRING), ''))))) - 2), '}}') END AS request
+  FROM (SELECT * FROM `odd catalog`.`sche.ma`.`tab``le`
+WHERE true AND true) AS p
+  WHERE true
+)
+  )
+  GROUP BY key
+  HAVING min(request_hash) <> max(request_hash)
+)
+ORDER BY key.`order id`, key.`Tag``s`, key.`It's`, key.`day.of`
+LIMIT 3;
+
 -- name: preview
 -- The first rows of the prompt table with their requests.
 SELECT key, request FROM (

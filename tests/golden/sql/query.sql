@@ -65,6 +65,35 @@ CROSS JOIN (
   SELECT count(*) AS pending, sum(chars) AS input_chars FROM asked
 ) AS requests;
 
+-- name: clashing_keys
+-- A few of the keys that stand for different requests.
+SELECT key FROM (
+  SELECT key
+  FROM (
+    -- Every row of the prompt table: its key, its request as JSON text, and the hash that stands for endpoint and request.
+SELECT
+  key,
+  request,
+  sha2(concat('5571f9aecd202ce4', coalesce(request, '')), 256) AS request_hash
+FROM (
+  SELECT
+    named_struct('review_id', p.`review_id`) AS key,
+    CONCAT('{"messages": [{"role": "user", "content": ', SUBSTR(TO_JSON(ARRAY(COALESCE(CAST(p.`review` AS STRING), ''))), 2, CHAR_LENGTH(TO_JSON(ARRAY(COALESCE(CAST(p.`review` AS STRING), '')))) - 2), '}]}') AS request
+  FROM (SELECT * FROM (
+SELECT review_id, franchise, review FROM main.bakehouse.reviews
+WHERE stars < 3 -- the sad ones;
+
+)
+WHERE true AND true) AS p
+  WHERE NOT (p.`review` IS NULL)
+)
+  )
+  GROUP BY key
+  HAVING min(request_hash) <> max(request_hash)
+)
+ORDER BY key.`review_id`
+LIMIT 3;
+
 -- name: preview
 -- The first rows of the prompt table with their requests.
 SELECT key, request FROM (

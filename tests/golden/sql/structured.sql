@@ -61,6 +61,31 @@ CROSS JOIN (
   SELECT count(*) AS pending, sum(chars) AS input_chars FROM asked
 ) AS requests;
 
+-- name: clashing_keys
+-- A few of the keys that stand for different requests.
+SELECT key FROM (
+  SELECT key
+  FROM (
+    -- Every row of the prompt table: its key, its request as JSON text, and the hash that stands for endpoint and request.
+SELECT
+  key,
+  request,
+  sha2(concat('f0eafb8d21d5ad45', coalesce(request, '')), 256) AS request_hash
+FROM (
+  SELECT
+    named_struct('review_id', p.`review_id`) AS key,
+    CASE WHEN p.`review` IS NULL THEN CAST(NULL AS STRING) ELSE CONCAT('{"messages": [{"role": "user", "content": ', SUBSTR(TO_JSON(ARRAY(COALESCE(CAST(p.`review` AS STRING), ''))), 2, CHAR_LENGTH(TO_JSON(ARRAY(COALESCE(CAST(p.`review` AS STRING), '')))) - 2), '}]}') END AS request
+  FROM (SELECT * FROM `main`.`bakehouse`.`reviews`
+WHERE true AND true) AS p
+  WHERE true
+)
+  )
+  GROUP BY key
+  HAVING min(request_hash) <> max(request_hash)
+)
+ORDER BY key.`review_id`
+LIMIT 3;
+
 -- name: preview
 -- The first rows of the prompt table with their requests.
 SELECT key, request FROM (

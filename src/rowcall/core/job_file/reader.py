@@ -13,11 +13,11 @@ from rowcall.core.definition import JobDefinition
 from rowcall.core.errors import DefinitionError, Problem
 from rowcall.core.job_file.complaints import Complaints
 from rowcall.core.job_file.schema import job_schema, job_shape
-from rowcall.core.job_file.tree import Tree, key_text, read_yaml
+from rowcall.core.job_file.tree import MAX_CHARACTERS, Tree, key_text, read_yaml
 from rowcall.core.job_file.unknown_keys import set_aside_unknown_keys
 from rowcall.core.job_file.variables import Filled, fill_variables
 
-__all__ = ["job_schema", "locate", "parse_job"]
+__all__ = ["MAX_CHARACTERS", "job_schema", "locate", "parse_job"]
 
 
 def parse_job(text: str, file: str, variables: Mapping[str, str] | None = None) -> JobDefinition:

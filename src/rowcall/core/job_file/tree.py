@@ -15,6 +15,7 @@ from rowcall.core.job_file.syntax import explain
 
 Path = tuple[str | int, ...]
 
+MAX_CHARACTERS = 250_000
 MAX_VALUES = 100_000
 MAX_DEPTH = 50
 
@@ -104,6 +105,10 @@ def read_scalar(text: str) -> object:
 
 def read_yaml(text: str, file: str) -> Tree:
     """The mapping a file holds. Raises `DefinitionError` when there is no reading on."""
+    if len(text) > MAX_CHARACTERS:
+        hint = "A long query can be in a file of its own: prompts.file."
+        said = f"the file has more than {MAX_CHARACTERS:,} characters."
+        raise DefinitionError([Problem(file, "", said, hint=hint)])
     tree = Tree(file, text)
     root = _compose(tree)
     if root is None:

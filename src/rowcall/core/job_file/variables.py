@@ -33,8 +33,20 @@ def fill_variables(tree: Tree, given: Mapping[str, str]) -> Filled:
     tree.data = {name: value if name == _SECTION else filling.value(value, (name,)) for name, value in root.items()}
     filling.filled.data = tree.data
     filling.check_section()
-    filling.check_used()
+    if not _names_a_file(root):
+        filling.check_used()
     return filling.filled
+
+
+def fill_text(text: str, variables: Mapping[str, str]) -> str:
+    """Fills a text that is not part of a definition; what is no variable stays as it is."""
+    return _REFERENCE.sub(lambda found: "${" if found[0] == "$${" else variables.get(found["name"], found[0]), text)
+
+
+def _names_a_file(root: Mapping[str, object]) -> bool:
+    """Whether the query is in a file, where variables may be used that are used nowhere else."""
+    prompts = root.get("prompts")
+    return isinstance(prompts, dict) and "file" in prompts
 
 
 class _Filling:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from rowcall.core.definition import Answer, AppEndpoint, JobDefinition, ServingEndpoint, UrlEndpoint
 from rowcall.core.errors import DefinitionError, Problem
-from rowcall.core.job_file.reader import parse_job
+from rowcall.core.job_file.reader import MAX_CHARACTERS, parse_job
+from rowcall.core.job_file.variables import fill_text
 
 DEFINITIONS = Path(__file__).parents[3] / "golden" / "definitions"
 
@@ -169,6 +170,26 @@ def test_what_a_variable_holds_is_not_filled_again() -> None:
     text = SMALL.replace('"{text}"', '"${a}"')
 
     assert parse_job(text, "x.yml", {"a": "${b}"}).request.input == "${b}"
+
+
+def test_a_variable_may_be_used_in_the_file_of_a_query_alone() -> None:
+    text = SMALL.replace("table: main.a.b", "file: q.sql") + "variables: {catalog: main}\n"
+
+    assert parse_job(text, "x.yml", {"day": "today"}).variables == {"catalog": "main"}
+    assert len(problems(text.replace("file: q.sql", "table: main.a.b"), {"day": "today"})) == 2
+
+
+def test_a_text_that_is_no_definition_is_filled_once() -> None:
+    text = "SELECT '$${day}', '${day}', '${who}', $x FROM ${catalog}.t"
+
+    filled = fill_text(text, {"day": "${catalog}", "catalog": "main"})
+
+    assert filled == "SELECT '${day}', '${catalog}', '${who}', $x FROM main.t"
+
+
+def test_a_file_that_is_no_definition_but_very_long_is_refused_unread() -> None:
+    for text in ("job: a\ndescription: " + "x" * MAX_CHARACTERS, "a: [" + "1," * MAX_CHARACTERS, "[" * 10**7):
+        assert message(text).startswith("x.yml: the file has more than 250,000 characters.")
 
 
 def test_an_undefined_variable_stands_at_its_line() -> None:
