@@ -16,7 +16,7 @@ from rowcall.core import sql
 from rowcall.core.control import Command
 from rowcall.core.definition import JobDefinition
 from rowcall.core.errors import DefinitionError, Problem, RunError, SqlError
-from rowcall.core.job_file.reader import locate, parse_job
+from rowcall.core.job_file.reader import MAX_CHARACTERS, locate, parse_job
 from rowcall.core.plan import RunOptions, RunPlan, bind, make_plan
 from rowcall.core.ports import Reporter, Row, SqlSession
 from rowcall.core.records import Progress
@@ -45,7 +45,8 @@ def load_job(job: str | Path | JobDefinition | LoadedJob, variables: Mapping[str
         return LoadedJob(job)
     path = Path(job)
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open(encoding="utf-8") as file:
+            text = file.read(MAX_CHARACTERS + 1)
     except (OSError, UnicodeDecodeError) as error:
         raise DefinitionError([Problem(str(path), "", _unreadable(path, error))]) from error
     return LoadedJob(parse_job(text, str(path), variables), path, text, variables or {})
