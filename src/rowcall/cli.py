@@ -38,6 +38,7 @@ from rowcall.cli_options import (
     terminal,
 )
 from rowcall.core.errors import DefinitionError
+from rowcall.core.shown import clean
 
 if TYPE_CHECKING:
     from rowcall.api import LoadedJob
@@ -131,7 +132,7 @@ def print_sql(
     if as_json:
         print_json([{"name": name, "sql": text} for name, text in statements_of(made)])
     else:
-        typer.echo(console.clean(console.script(statements_of(made))))
+        typer.echo(clean(console.script(statements_of(made))))
 
 
 @app.command()
@@ -171,7 +172,7 @@ def validate(
         except DefinitionError as error:
             problems.append(str(error))
     for problem in problems:
-        typer.echo(problem, err=True)
+        typer.echo(clean(problem), err=True)
     raise typer.Exit(WRONG_DEFINITION if problems else OK)
 
 

@@ -1,6 +1,5 @@
 """What the commands share: their options, errors as messages with an exit code, where they print."""
 
-import json
 import signal
 import sys
 from collections.abc import Generator
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from rowcall.core.errors import DefinitionError, RowcallError, TerminatedError
+from rowcall.core.shown import clean, json_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -61,7 +61,7 @@ def _terminated(*_: object) -> NoReturn:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    typer.echo(message, err=True)
+    typer.echo(clean(message), err=True)
     raise SystemExit(code)
 
 
@@ -86,4 +86,4 @@ def terminal(*, stderr: bool = False) -> "Console":
 
 
 def print_json(value: object) -> None:
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
+    sys.stdout.write(json_line(value) + "\n")

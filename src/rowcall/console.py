@@ -2,7 +2,6 @@
 is read as markup, and no control character of it reaches the terminal."""
 
 import json
-import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -24,11 +23,10 @@ from rowcall.core.plan import RunPlan
 from rowcall.core.records import ErrorKind
 from rowcall.core.records import Progress as RunProgress
 from rowcall.core.report import RunRow
+from rowcall.core.shown import clean
 from rowcall.demo import Demo
 
 QUIET_SECONDS = 10.0
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""What moves a cursor, turns the direction of writing, or is no character at all; not the tab and the line feed."""
 _LEFT_OUT = """-- The statements of a run, in order. Left out are the temporary views over files of the journal (rowcall_staged_…),
 -- whose names are not known before, the volume of the journal on Databricks, and DESCRIBE QUERY, which runs nothing.
 
@@ -361,11 +359,6 @@ def _cell(value: object) -> str:
 def plain(text: object, style: str = "") -> Text:
     """A text of anybody's, to be shown as it is."""
     return Text(clean(str(text)), style=style)
-
-
-def clean(text: str) -> str:
-    """A text without characters that could forge what a terminal shows."""
-    return _CONTROL.sub("�", text.replace("\r\n", "\n"))
 
 
 def shorten(text: object, limit: int) -> str:

@@ -227,9 +227,6 @@ class TestHostileText:
         assert "stopping: [red]red[/red] �[2J�]0;title� �31m ��" in shown
         assert not [code for code in ("\x1b[2J", "\x1b]0", "\x07", "\x9b", "\u202e", "\ud800") if code in shown]
 
-    def test_lines_of_a_statement_stay_lines(self) -> None:
-        assert console.clean("SELECT 1,\r\n\t2\n") == "SELECT 1,\n\t2\n"
-
 
 @pytest.mark.parametrize(
     ("seconds", "said"),
