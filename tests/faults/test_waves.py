@@ -22,6 +22,8 @@ from rowcall.sandbox.process import SandboxProcess
 from rowcall.testing import RecordingReporter
 from support import Bench, control, make_job, texts
 
+pytestmark = pytest.mark.timeout(300)
+
 ROWS, WAVE = 400, 50
 JOB = """
 job: {name}
