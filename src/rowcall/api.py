@@ -6,6 +6,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from rowcall.core.ports import Reporter, Row, SqlSession
 from rowcall.core.records import Progress
 from rowcall.core.report import RunRow
 from rowcall.facts import LoadedJob, count_rows, facts
+from rowcall.publishing import repeated
 from rowcall.recovery import recover
 from rowcall.waiting import wait_until_ready
 from rowcall.wiring import Archive, Options, Surroundings, archive, surroundings
@@ -98,8 +100,7 @@ def run_here(
 
 def _run(loaded: LoadedJob, here: Surroundings, given: RunOptions, reporter: Reporter, *, wait: bool) -> RunRow:
     if here.journal_volume:
-        here.session.create_schema(".".join(sql.identifier(part) for part in here.journal_volume[:2]))
-        here.session.execute(sql.create_volume(sql_texts(), here.journal_volume))
+        _make_volume(here.session, here.journal_volume)
     with lock.held(loaded.definition.job, given.run_id, here.journals, reporter, wait=wait):
         here.session.refresh()
         recover(loaded.definition.job, here.session, here.journals, reporter)
@@ -108,6 +109,12 @@ def _run(loaded: LoadedJob, here: Surroundings, given: RunOptions, reporter: Rep
         reporter.plan(made)
         outside = runner.Outside(here.session, here.journals, here.connect(loaded.definition), reporter)
         return runner.run(made, outside, __version__, _context(here))
+
+
+def _make_volume(session: SqlSession, volume: tuple[str, str, str]) -> None:
+    schema = ".".join(sql.identifier(part) for part in volume[:2])
+    repeated(session, partial(session.create_schema, schema))
+    repeated(session, partial(session.execute, sql.create_volume(sql_texts(), volume)))
 
 
 def runs(table: str, *, job: str | None = None, limit: int = 20, options: Options | None = None) -> list[Row]:

@@ -2,8 +2,9 @@
 
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 from rowcall.core import report
@@ -46,6 +47,19 @@ def publishing_of(plan: RunPlan) -> Publishing:
     )
 
 
+def repeated(session: SqlSession, work: Callable[[], object]) -> None:
+    """Do what may be done again: a writer who was faster only costs another try, which knows what that one made."""
+    for attempt in range(CONFLICT_ATTEMPTS):
+        try:
+            work()
+            return
+        except SqlError as error:
+            if not error.conflict or attempt == CONFLICT_ATTEMPTS - 1:
+                raise
+        time.sleep(random.uniform(0.05, 0.2) * (attempt + 1))  # noqa: S311 (spreads writers, guards nothing)
+        session.refresh()
+
+
 @dataclass(slots=True)
 class Publisher:
     """Merges segments into the tables, each new one once; if it forgets which, it merges them again."""
@@ -58,7 +72,7 @@ class Publisher:
     def create_tables(self) -> None:
         """Make the schemas and tables that are not there yet."""
         for schema in self.how.schemas:
-            self.session.create_schema(schema)
+            repeated(self.session, partial(self.session.create_schema, schema))
         for statement in self.how.tables:
             self._execute(statement)
 
@@ -90,15 +104,7 @@ class Publisher:
         self._execute(self.how.merge_run)
 
     def _execute(self, statement: str) -> None:
-        """Every statement here may be repeated, so a writer who was faster only costs another try."""
-        for attempt in range(CONFLICT_ATTEMPTS):
-            try:
-                self.session.execute(statement)
-                return
-            except SqlError as error:
-                if not error.conflict or attempt == CONFLICT_ATTEMPTS - 1:
-                    raise
-                time.sleep(random.uniform(0.05, 0.2) * (attempt + 1))  # noqa: S311 (spreads writers, guards nothing)
+        repeated(self.session, partial(self.session.execute, statement))
 
     def drop_working_tables(self) -> None:
         self.session.drop_table(self.how.pending)

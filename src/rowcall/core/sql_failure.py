@@ -11,6 +11,9 @@ _CONFLICT = (
     "Failed to commit transaction",
     "Missing commit file",
     "Delta table already exists",
+    "TABLE_OR_VIEW_ALREADY_EXISTS",  # of CREATE … IF NOT EXISTS
+    "SCHEMA_ALREADY_EXISTS",
+    "VOLUME_ALREADY_EXISTS",
 )
 _MISSING = (
     "TABLE_OR_VIEW_NOT_FOUND",
