@@ -133,8 +133,9 @@ def _close(publisher: Publisher, row: RunRow, status: report.Status, message: st
         publisher.write_run(row)
         publisher.drop_working_tables()
     except RowcallError as error:
+        stopped = f"{message}\n  " if message else ""
         raise RunError(
-            f"the answers of run {row.run_id} are safe but could not be published: {reason_of(error)}\n"
+            f"{stopped}the answers of run {row.run_id} are safe but could not be published: {reason_of(error)}\n"
             "  The next run publishes them before it asks anything."
         ) from error
     forget(publisher, status)

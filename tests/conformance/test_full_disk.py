@@ -4,6 +4,7 @@ is safe and what to do. Answers that were durable are kept, and the next run goe
 A file may grow to so many bytes (`RLIMIT_FSIZE`): root, who may write anywhere, is told so as well.
 """
 
+import re
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -154,6 +155,7 @@ class TestJournal:
             self.HERE.clear()
         assert "File too large. Make room there, or set `journal` to another folder." in said
         assert bench.journal in said
+        assert re.search("[0-9]+ answers are lost" if engine is RESPONSES else "What was answered is in `main`", said)
         kept = house_with_disk.answers(made)
         assert kept.items() <= {n: f"row {n}" for n in range(ROWS)}.items()
         house_with_disk.run_to_the_end(made, ROWS)

@@ -41,6 +41,8 @@ _LOST = ("SessionHandle", "OperationHandle", "unexpectedly closed server side")
 
 # What the connector logs as errors is raised as well. Where nobody set up logging, Python would print it besides.
 logging.getLogger("databricks.sql").addHandler(logging.NullHandler())
+# It logs every row that is fetched, and those are nobody's business but the job's.
+logging.getLogger("databricks.sql.unsafe").disabled = True
 
 
 class WarehouseSqlSession:
