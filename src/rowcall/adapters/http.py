@@ -139,7 +139,8 @@ def failure_of(error: Exception) -> HttpFailure:
         case aiohttp.InvalidURL():
             kind, message = ErrorKind.NOT_FOUND, f"not a URL: {error}"
         case aiohttp.ClientConnectorCertificateError():
-            kind, message = ErrorKind.UNTRUSTED, f"the server's certificate is not to be trusted: {error.certificate_error}"
+            said = f"the server's certificate is not to be trusted: {error.certificate_error}"
+            kind, message = ErrorKind.UNTRUSTED, said
         case aiohttp.ClientSSLError():
             kind, message = ErrorKind.CONNECTION, f"TLS failed: {error}"
         case aiohttp.ClientError() | OSError():

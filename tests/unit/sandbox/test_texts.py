@@ -38,24 +38,21 @@ def test_the_order_is_the_same_and_a_limit_cuts_it(rows: list[dict[str, str]]) -
     assert list(real_texts(0)) == []
 
 
-COST = """
-import sys, time
-started = time.perf_counter()
+IMPORTED = """
+import sys
 from rowcall.sandbox.texts import real_texts
 list(real_texts())
-print(time.perf_counter() - started)
 files = (getattr(module, "__file__", None) or "" for module in sys.modules.values())
 print(*(file for file in files if "site-packages" in file))
 """
 
 
-def test_it_is_fast_and_imports_no_package() -> None:
+def test_it_imports_no_package() -> None:
     paths = f"import sys; sys.path[:0] = {sys.path!r}"
-    ran = subprocess.run([sys.executable, "-S", "-c", f"{paths}\n{COST}"], capture_output=True, text=True, check=True)
-    seconds, imported = ran.stdout.split("\n")[:2]
-
-    assert imported == ""
-    assert float(seconds) < 1.5
+    ran = subprocess.run(
+        [sys.executable, "-S", "-c", f"{paths}\n{IMPORTED}"], capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.strip() == ""
 
 
 @pytest.mark.parametrize(
