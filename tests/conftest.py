@@ -1,12 +1,15 @@
-"""What tests share: one embedded lakehouse and one sandbox workspace for the whole session, real ones both."""
+"""What tests share: one embedded lakehouse and one sandbox workspace for the whole session, real ones both; and what came of
+faults, for the tables that a session ends with.
+"""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from hypothesis import settings
 
+from matrix import MatrixRow, as_table
 from rowcall.adapters.auth import WorkspaceLogin
 from rowcall.adapters.journal import FolderJournals
 from rowcall.adapters.spark import SparkSqlSession
@@ -20,6 +23,7 @@ from support import Bench
 
 settings.register_profile("rowcall", deadline=None)
 settings.load_profile("rowcall")
+_NOTED = pytest.StashKey[list[MatrixRow]]()
 
 
 @pytest.fixture(scope="session")
@@ -91,3 +95,21 @@ def in_volume(sandbox: SandboxProcess) -> VolumeJournals:
 def durable(request: pytest.FixtureRequest, tmp_path: Path) -> JournalStore:
     """A store that outlives the process."""
     return FolderJournals(tmp_path / "journal") if request.param == "folder" else request.getfixturevalue("in_volume")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_NOTED] = []
+
+
+@pytest.fixture
+def matrix(request: pytest.FixtureRequest) -> Callable[[MatrixRow], None]:
+    """Notes a row of the tables of faults and kills."""
+    return request.config.stash[_NOTED].append
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for name in ("fault", "kill"):
+        rows = sorted(row for row in config.stash[_NOTED] if row.matrix == name)
+        if rows:
+            terminalreporter.section(f"{name} matrix")
+            terminalreporter.write_line("\n".join(as_table(rows)))

@@ -1,0 +1,20 @@
+"""Run a job on a cluster of its own, as a notebook would, and tell how it went and what is in its outputs, as JSON.
+
+Arguments are the folder of the tables and the job file.
+"""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from cluster import open_session
+
+import rowcall
+
+folder, job = sys.argv[1:]
+spark = open_session(Path(folder))
+run = rowcall.run(job, spark=spark)
+outputs = spark.table(run.outputs_table).select("id", "answer", "outcome").orderBy("id").collect()
+json.dump({"run": asdict(run), "answers": [list(row) for row in outputs]}, sys.stdout)
+spark.stop()
