@@ -39,6 +39,7 @@ SHAPES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "waves": ({"endpoint": SERVING, "engine": WAVES}, {}),
     "waves of a model": ({"endpoint": MODEL, "engine": WAVES, "answer": SCHEMA}, {}),
     "waves with corrections": ({"endpoint": SERVING, "engine": WAVES, "answer": SCHEMA}, {}),
+    "waves that stop": ({"endpoint": SERVING, "engine": WAVES, "answer": SCHEMA, "limits": {"max_failures": 0}}, {}),
     "waves with errors": ({"endpoint": SERVING, "engine": WAVES}, {"faults": [{"every": 2, **QUOTED}]}),
     "waves refused": ({"endpoint": SERVING, "engine": WAVES}, {"faults": [REFUSED]}),
 }

@@ -254,7 +254,8 @@ class _Waves:
         return True
 
     def _write_corrected(self) -> None:
-        """Put the changed requests into the pending table; the next wave asks them."""
+        """Put the changed requests into the pending table; the next wave asks them. The journal, which may outlive that table, is
+        not to keep them."""
         import pyarrow as pa
 
         corrected, self._asked.corrected = self._asked.corrected, {}
@@ -264,6 +265,7 @@ class _Waves:
         correct = self._engine.correct
         self._session.view_of_files(correct.corrected, [self._journal.write_record("corrected", rows)])
         self._session.execute(correct.text)
+        self._journal.write_record("corrected", rows.slice(0, 0))
 
     def _send(self, way: Way, rows: int) -> Statement | None:
         """Run the statement of a wave; None where it failed and another may succeed, or the run stops."""
