@@ -13,6 +13,7 @@ import pytest
 from rowcall.adapters.journal import FolderJournal
 from rowcall.core import seats
 from rowcall.core.errors import RunError
+from rowcall.core.ports import Journal, JournalStore
 from rowcall.core.seats import SILENT_SECONDS, State
 from rowcall.engines import seat
 from rowcall.engines.seat import SEAT_NOTES, attempt_name, seated
@@ -54,7 +55,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(seat, "BEAT_SECONDS", 0.02)
 
 
-def states(journal: FolderJournal) -> dict[str, State]:
+def states(journal: Journal) -> dict[str, State]:
     return {name: State(json.loads(note)["state"]) for name, note in journal.notes(SEAT_NOTES).items()}
 
 
@@ -63,7 +64,7 @@ def start(folder: Path, name: str, work: str = "a moment", beat: float = 0.05) -
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-async def take(journal: FolderJournal, name: str, stopping: Stopping | None = None) -> bool:
+async def take(journal: Journal, name: str, stopping: Stopping | None = None) -> bool:
     async with asyncio.timeout(30), seated(journal, 0, name, stopping or Stopping(None)) as free:
         return free
 
@@ -93,12 +94,15 @@ def test_a_part_whose_number_begins_alike_is_another(journal: FolderJournal):
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_twin_waits_until_the_first_is_done_and_asks_nothing(journal: FolderJournal):
+def test_a_twin_waits_until_the_first_is_done_and_asks_nothing(durable: JournalStore):
+    open_journal = durable.recipe("job", "run")
+    journal = open_journal()
+
     async def twins() -> bool:
-        async with seated(journal, 0, "0-first", Stopping(None)) as free:
+        async with seated(open_journal(), 0, "0-first", Stopping(None)) as free:
             assert free
-            twin = asyncio.create_task(take(journal, "0-twin"))
-            while "seat-0-twin" not in states(journal):
+            twin = asyncio.create_task(take(open_journal(), "0-twin"))
+            while "seat-0-twin" not in await asyncio.to_thread(states, journal):
                 await asyncio.sleep(0.01)
             done, _ = await asyncio.wait({twin}, timeout=0.5)
             assert not done
@@ -109,12 +113,15 @@ def test_a_twin_waits_until_the_first_is_done_and_asks_nothing(journal: FolderJo
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_retry_takes_the_seat_of_one_that_failed(journal: FolderJournal):
+def test_a_retry_takes_the_seat_of_one_that_failed(durable: JournalStore):
+    open_journal = durable.recipe("job", "run")
+    journal = open_journal()
+
     async def attempts() -> bool:
         with pytest.raises(RunError, match="the disk is full"):
-            async with seated(journal, 0, "0-first", Stopping(None)):
+            async with seated(open_journal(), 0, "0-first", Stopping(None)):
                 raise RunError("the disk is full")
-        return await take(journal, "0-retry")
+        return await take(open_journal(), "0-retry")
 
     assert asyncio.run(attempts())
     assert states(journal) == {"seat-0-first": State.LEFT, "seat-0-retry": State.DONE}
