@@ -130,7 +130,7 @@ def how_asked(engine: EnginePlan, pending: int) -> str:
 
 def progress_line(progress: RunProgress, plan: RunPlan, seconds: float) -> str:
     rate = progress.asked / seconds if seconds > 0 else 0.0
-    left = (plan.rows.pending - progress.asked) / rate if rate > 0 else None
+    left = (plan.rows.pending - progress.asked) / rate if rate > 0 and not progress.paused else None
     parts = [
         f"ok {progress.ok:,}",
         f"failed {progress.failed:,}",

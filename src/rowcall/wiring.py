@@ -188,13 +188,18 @@ def _session(
         definition.runs.table,
         definition.prompts.table,
     ]
-    return _open_session([name for name in names if name], options, stack, sandbox)
+    return _open_session([name for name in names if name], options, stack, sandbox, TASK_MODULES)
 
 
 def _open_session(
-    tables: Sequence[str], options: Options, stack: ExitStack, sandbox: Future[SandboxProcess] | None = None
+    tables: Sequence[str],
+    options: Options,
+    stack: ExitStack,
+    sandbox: Future[SandboxProcess] | None = None,
+    modules: Sequence[str] = (),
 ) -> tuple[SqlSession, bool]:
-    """The session, and whether its tasks run in processes of their own. `sandbox` is what `ai_query` asks in the lakehouse."""
+    """The session, and whether its tasks run in processes of their own. In the lakehouse `sandbox` is what `ai_query` asks, and
+    `modules` are what tasks will need."""
     if options.spark is not None:
         return SparkSqlSession(options.spark, f"Spark {options.spark.version}", ai_query=True), True
     if "DATABRICKS_RUNTIME_VERSION" in os.environ:
@@ -204,7 +209,7 @@ def _open_session(
         kind = f"Spark Connect at {remote.split(';')[0]}"
         return SparkSqlSession(ambient_spark(remote), kind, ai_query=True), True
     catalogs = [catalog for name in tables if (catalog := sql.catalog_of(name))]
-    house = lakehouse.open_lakehouse(options.home / "lakehouse", catalogs, TASK_MODULES)
+    house = lakehouse.open_lakehouse(options.home / "lakehouse", catalogs, modules)
     stack.callback(house.stop)
     for name in tables:
         house.check_table(name)

@@ -89,6 +89,10 @@ class TestProgressLine:
         said = console.progress_line(Progress(in_flight=3), plan(), seconds)
         assert said == "ok 0  failed 0  in flight 3  0/s"
 
+    def test_of_a_paused_run_nobody_knows_how_long_it_takes(self) -> None:
+        said = console.progress_line(Progress(asked=480, ok=480, paused=2), plan(), 10.0)
+        assert said == "ok 480  failed 0  in flight 0  48/s  paused"
+
     def test_says_why_it_stops(self) -> None:
         said = console.progress_line(Progress(stop="x" * 100), plan(), 1.0)
         assert said.endswith(f"stopping: {'x' * 80}")
