@@ -16,20 +16,18 @@ from rowcall.core.errors import JournalError, RunError, TerminatedError
 from rowcall.core.limits import stop_reason
 from rowcall.core.plan import RunPlan
 from rowcall.core.ports import Connect, Journal, OpenJournal, SqlSession
-from rowcall.core.progress import PROGRESS_NOTES, STOP_NOTE, StopRequest, read_progress, read_stop, total
+from rowcall.core.progress import PROGRESS_NOTES, STOP_NOTE, StopRequest, read_stop, total
 from rowcall.core.records import Progress
 from rowcall.engines.recipe import Recipe
 from rowcall.engines.worker import run_task
 
-POLL_SECONDS = 0.5
+POLL_SECONDS = 0.2
 INTERRUPTED = StopRequest("interrupted")
 AT_ONCE = StopRequest("interrupted", 0.0)
 TERMINATED = StopRequest("terminated (SIGTERM)", 8.0)
 """A cancelled job is killed within 15 s: what is not answered by then is left, so that the rest can be published."""
 
 Meanwhile = Callable[[Progress], None]
-Tasks = Future[list[str]]
-"""Their reports, once all are done."""
 
 
 def recipe_of(
@@ -76,14 +74,13 @@ def execute(
         try:
             _watch(plan, journal, tasks, meanwhile)
         except KeyboardInterrupt as told:
-            request = TERMINATED if isinstance(told, TerminatedError) else INTERRUPTED
-            _wait_or_abandon(session, journal, tasks, meanwhile, request)
+            request_stop(journal, TERMINATED if isinstance(told, TerminatedError) else INTERRUPTED)
+            _wait_or_abandon(session, journal, tasks, meanwhile)
         except BaseException:
             with suppress(JournalError):  # what went wrong first is what to tell
                 request_stop(journal, StopRequest("the run failed"))
             raise
-    progress, ended = _progress(journal), map(read_progress, tasks.result())
-    return replace(progress, stop=progress.stop or next((task.stop for task in ended if task.stop), ""))
+    return _progress(journal)
 
 
 def request_stop(journal: Journal, request: StopRequest) -> None:
@@ -91,54 +88,48 @@ def request_stop(journal: Journal, request: StopRequest) -> None:
     journal.write_note(STOP_NOTE, request.as_text())
 
 
-def _run_tasks(plan: RunPlan, engine: ResponsesPlan, session: SqlSession, recipe: Recipe) -> list[str]:
-    """What each task says of itself at its end."""
+def _run_tasks(plan: RunPlan, engine: ResponsesPlan, session: SqlSession, recipe: Recipe) -> None:
     if engine.fan_out == "executors":
-        rows = session.fan_out(plan.bound.statements.fetch, engine.split.tasks, partial(run_task, recipe))
-        return [str(row["report"]) for row in rows]
-    (report,) = run_task(recipe, session.batches(plan.bound.statements.fetch))
-    return [str(report.column("report")[0].as_py())]
+        session.fan_out(plan.bound.statements.fetch, engine.split.tasks, partial(run_task, recipe))
+    else:
+        list(run_task(recipe, session.batches(plan.bound.statements.fetch)))
 
 
-def _watch(plan: RunPlan, journal: Journal, tasks: Tasks, meanwhile: Meanwhile) -> None:
+def _watch(plan: RunPlan, journal: Journal, tasks: Future[None], meanwhile: Meanwhile) -> None:
     """Look at the tasks until they are done; stop them all when one gave up or a limit of the run is reached."""
-    told = False
+    stopped = False
     while not tasks.done():
         progress = _progress(journal)
         reason = progress.stop or stop_reason(progress, plan.calls.budget)
-        if reason and not told:
+        if reason and not stopped:
             with suppress(JournalError):  # then the next time; where it never can be, the tasks fail by themselves
                 request_stop(journal, StopRequest(reason))
-                told = True
+                stopped = True
         meanwhile(progress)
         _pause(tasks)
     tasks.result()
 
 
-def _wait_or_abandon(
-    session: SqlSession, journal: Journal, tasks: Tasks, meanwhile: Meanwhile, first: StopRequest
-) -> None:
+def _wait_or_abandon(session: SqlSession, journal: Journal, tasks: Future[None], meanwhile: Meanwhile) -> None:
     """Until the tasks have stopped. They are asked to hurry the first time somebody insists, and interrupted the second time."""
-    request, insisted = first, False
+    insisted = False
     while not tasks.done():
         try:
-            if request is not None:
-                request_stop(journal, request)
-                request = None
             meanwhile(_progress(journal))
             _pause(tasks)
         except KeyboardInterrupt:
             if insisted:
                 session.interrupt()
                 raise RunError("interrupted again and again; what was durable is kept, run again to go on") from None
-            request, insisted = AT_ONCE, True
+            insisted = True
+            request_stop(journal, AT_ONCE)
     tasks.result()
 
 
-def _pause(tasks: Tasks) -> None:
+def _pause(tasks: Future[None]) -> None:
     until = time.monotonic() + POLL_SECONDS
     while not tasks.done() and time.monotonic() < until:
-        time.sleep(POLL_SECONDS / 10)
+        time.sleep(POLL_SECONDS / 4)
 
 
 def _progress(journal: Journal) -> Progress:
