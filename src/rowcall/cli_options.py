@@ -5,6 +5,7 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import current_thread, main_thread
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -44,7 +45,7 @@ HOME = Path(".rowcall")
 @contextmanager
 def errors() -> Generator[None]:
     """A person's mistake becomes a message and an exit code, not a traceback."""
-    signal.signal(signal.SIGTERM, _terminated)
+    before = signal.signal(signal.SIGTERM, _terminated) if current_thread() is main_thread() else None
     try:
         yield
     except KeyboardInterrupt:
@@ -53,10 +54,14 @@ def errors() -> Generator[None]:
         _fail(str(error), WRONG_DEFINITION)
     except RowcallError as error:
         _fail(f"rowcall: {error}", FAILED)
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _terminated(*_: object) -> NoReturn:
-    """A cancelled job stops like one that was interrupted, only faster."""
+    """A cancelled job stops like one that was interrupted, only faster. To be told once more does not hurry it."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise TerminatedError
 
 

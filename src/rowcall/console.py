@@ -252,7 +252,7 @@ def _engine_facts(engine: EnginePlan, session: str) -> Iterable[tuple[str, str]]
 
 
 def _said_rates(engine: ResponsesPlan) -> str:
-    """`600 requests, 20,000 input tokens a minute (2 tasks, half of it each)`"""
+    """`600 requests, 20,000 input tokens a minute shared by 2 tasks`"""
     names = ("requests", "input tokens", "output tokens")
     said = [f"{most:,.0f} {name}" for name, most in zip(names, engine.rates.each(), strict=True) if most is not None]
     tasks = engine.split.tasks

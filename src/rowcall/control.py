@@ -80,7 +80,7 @@ def _check_alive(row: Row, journal: Journal) -> None:
 
 
 def _control(journal: Journal) -> Control:
-    return read_control(journal.notes(CONTROL_NOTE).get(CONTROL_NOTE))
+    return read_control(journal.notes(CONTROL_NOTE).get(CONTROL_NOTE), Control())
 
 
 def _tasks(row: Row) -> int:

@@ -16,9 +16,10 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Literal
 
 from rowcall.core.errors import RunError
@@ -28,6 +29,8 @@ from rowcall.engines.processes import is_there, this_process
 from rowcall.engines.worker import MANIFEST_NOTE
 
 ALIVE_NOTE = "alive"
+LOOKED_NOTE = "looked"
+"""Written by who wants to know whether a run is alive, to read the clock of the store."""
 ALIVE_SECONDS = 60.0
 """How long a run of another machine may be silent."""
 PULSE_SECONDS = 10.0
@@ -75,17 +78,25 @@ def held(job: str, run_id: str, journals: JournalStore, reporter: Reporter, *, w
         pulse.start()
         yield
     finally:
-        over.set()
-        if pulse.ident is not None:
-            pulse.join()
         _HERE.discard(run_id)
-        lock.leave()
+        over.set()
+        try:
+            if pulse.ident is not None:
+                pulse.join()
+        finally:
+            lock.leave()
 
 
 def is_alive(run_id: str, journal: Journal) -> bool:
     """Whether a run goes on, as far as its journal says."""
     claim = _claim(run_id, journal)
-    return claim is not None and claim.state == "holds" and _lives(claim, _silence(journal, time.time()))
+    return claim is not None and claim.state == "holds" and _lives(claim, lambda: _silence(journal, _now(journal)))
+
+
+def is_dead(run_id: str, journal: Journal) -> bool:
+    """Whether a run said that it is there, and is no more."""
+    claim = _claim(run_id, journal)
+    return claim is not None and not _lives(claim, lambda: _silence(journal, _now(journal)))
 
 
 class _Lock:
@@ -129,7 +140,7 @@ class _Lock:
     def leave(self) -> None:
         """Give up the lock, if it was had. What holds no run is no journal, and goes."""
         with suppress(OSError):
-            if not self._journal.notes(MANIFEST_NOTE):
+            if not self._journal.notes(MANIFEST_NOTE) and not self._journal.segments():
                 self._journal.remove()
             else:
                 self._say("over")
@@ -141,7 +152,11 @@ class _Lock:
             if run_id != self._run_id:
                 journal = self._journals.recipe(self._job, run_id)()
                 claim = _claim(run_id, journal)
-                if claim is not None and claim.state in ("claims", "holds") and _lives(claim, _silence(journal, now)):
+                if (
+                    claim is not None
+                    and claim.state in ("claims", "holds")
+                    and _lives(claim, partial(_silence, journal, now))
+                ):
                     yield claim
 
     def _say(self, state: State) -> None:
@@ -154,8 +169,15 @@ def _claim(run_id: str, journal: Journal) -> Claim | None:
     if said is None:
         return None
     note = mapping(parse_json(said))
-    state, host, process = (text(note.get(name)) or "" for name in ("state", "host", "process"))
-    return Claim(run_id, state, host, count(note.get("pid")) or 0, process)
+    host, process = (text(note.get(name)) or "" for name in ("host", "process"))
+    # What cannot be read, half replaced, is of a run that speaks: to be given way to.
+    return Claim(run_id, text(note.get("state")) or "holds", host, count(note.get("pid")) or 0, process)
+
+
+def _now(journal: Journal) -> float | None:
+    """The time by the clock of the journal's store."""
+    journal.write_note(LOOKED_NOTE, "")
+    return journal.noted_at(LOOKED_NOTE)
 
 
 def _silence(journal: Journal, now: float | None) -> float:
@@ -164,9 +186,9 @@ def _silence(journal: Journal, now: float | None) -> float:
     return 0.0 if spoken is None or now is None else now - spoken
 
 
-def _lives(claim: Claim, silence: float) -> bool:
+def _lives(claim: Claim, silence: Callable[[], float]) -> bool:
     """A word from far in the future is one from before the store's clock was set right."""
     if claim.process == this_process():
         return claim.run_id in _HERE
     there = is_there(claim.process)
-    return abs(silence) <= ALIVE_SECONDS if there is None else there
+    return abs(silence()) <= ALIVE_SECONDS if there is None else there

@@ -17,6 +17,7 @@ from rowcall.core.progress import StopRequest
 from rowcall.core.report import RunRow
 from rowcall.engines import responses
 from rowcall.engines.worker import MANIFEST_NOTE as MANIFEST
+from rowcall.lock import is_dead
 from rowcall.publishing import Publisher, Publishing
 
 FORGET_SECONDS = 3600.0
@@ -52,6 +53,8 @@ def recover(job: str, session: SqlSession, journals: JournalStore, reporter: Rep
         if manifest is None:
             if journal.segments():
                 raise _unpublishable(run_id, journal, "its manifest is missing")
+            if is_dead(run_id, journal):
+                journal.remove()
             continue
         if manifest["told"] and not journal.segments():
             _forget_if_old(journal, manifest)

@@ -24,7 +24,7 @@ from support import Bench, make_job
 
 @dataclass(frozen=True)
 class Case:
-    """A server and how many rows it is asked. `allowed` is what it can answer in a second, after `doubles_after` seconds twice that."""
+    """A server and the rows it is asked. `allowed` is what it answers in a second; after `doubles_after` seconds, twice that."""
 
     name: str
     behaviour: Mapping[str, Any]

@@ -1,8 +1,10 @@
 """What a dead run left behind, staged piece by piece, and what the next run makes of it."""
 
 import json
+import os
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -153,6 +155,7 @@ def test_a_broken_manifest_is_told_with_its_place(bench: Bench, text: str):
     _, journal = dead_run(bench, job, answers=1)
     journal.write_note(MANIFEST, text)
     journal.write_note(ALIVE_NOTE, "garbage")
+    os.utime(Path(journal.place, "notes", ALIVE_NOTE), (0, 0))
     with pytest.raises(RunError) as told:
         bench.run(job)
     assert journal.place in str(told.value)

@@ -131,7 +131,12 @@ def _spelled(char: str) -> str:
 
 def failure_of(error: Exception) -> HttpFailure:
     """The one place where aiohttp's and the SDK's errors become kinds."""
+    connected = True
     match error:
+        case aiohttp.ConnectionTimeoutError() | aiohttp.ClientConnectorError() if not isinstance(
+            error, aiohttp.ClientSSLError
+        ):
+            kind, message, connected = ErrorKind.CONNECTION, str(error) or type(error).__name__, False
         case asyncio.TimeoutError():
             kind, message = ErrorKind.TIMEOUT, "no whole reply in time"
         case ReplyTooLargeError():
@@ -149,4 +154,4 @@ def failure_of(error: Exception) -> HttpFailure:
             kind, message = ErrorKind.UNAUTHENTICATED, str(error)
         case _:
             kind, message = ErrorKind.UNAUTHENTICATED, f"the login failed: {error}"
-    return HttpFailure(kind, message)
+    return HttpFailure(kind, message, connected)

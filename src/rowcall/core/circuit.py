@@ -1,7 +1,8 @@
 """A circuit breaker: where an endpoint serves nobody, one call at a time finds out when it does again.
 
 It opens when calls of several rows have failed one after the other and none was answered in between, so that neither a row that
-always fails nor a share of failing calls opens it. What then fails says nothing of the row that is asking.
+always fails nor a share of failing calls opens it; sooner where they reach no server at all, which is no row's fault. What fails
+while it is open says nothing of the row that is asking.
 """
 
 import math
@@ -9,6 +10,8 @@ from dataclasses import dataclass, field
 
 FAILURES, ROWS = 10, 3
 """So many failures in a row, of so many rows, open the circuit."""
+UNREACHED = 3
+"""So do so many that reached no server, of whatever rows."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0
 """Seconds between probes: twice as long after each."""
 
@@ -19,6 +22,7 @@ class Circuit:
 
     opened: float | None = None
     _failures: int = 0
+    _unreached: int = 0
     _rows: set[str] = field(default_factory=set[str])
     _pause: float = FIRST_PAUSE
     _next: float = 0.0
@@ -37,22 +41,28 @@ class Circuit:
 
     def answered(self) -> None:
         """The endpoint said something to somebody: it is there."""
-        self.opened, self._probing, self._failures = None, False, 0
+        self.opened, self._probing, self._failures, self._unreached = None, False, 0, 0
         self._rows.clear()
 
-    def failed(self, row: str, now: float, *, probe: bool) -> None:
-        """A call of a row found nobody."""
+    def failed(self, row: str, now: float, *, probe: bool, reached: bool = True) -> None:
+        """A call of a row found nobody who serves it; `reached` is False where it found no server."""
         if self.opened is None:
             self._failures += 1
+            self._unreached += not reached
             if len(self._rows) < ROWS:
                 self._rows.add(row)
-            if self._failures >= FAILURES and len(self._rows) >= ROWS:
+            if self._unreached >= UNREACHED or (self._failures >= FAILURES and len(self._rows) >= ROWS):
                 self.opened, self._pause, self._next = now, FIRST_PAUSE, now + FIRST_PAUSE
         elif probe:
             self._pause = min(LONGEST_PAUSE, 2 * self._pause)
             self._next = now + self._pause
         if probe:
             self._probing = False
+
+    def slept(self, seconds: float) -> None:
+        """Nobody asked for so long: that is no part of an outage."""
+        if self.opened is not None:
+            self.opened += seconds
 
     def given_up(self) -> None:
         """A probe ended without saying anything, such as a call that was cancelled."""

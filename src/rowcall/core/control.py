@@ -4,10 +4,10 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import Literal, assert_never
 
+from rowcall.core.limits import MOST_CONCURRENCY
 from rowcall.core.loose import count, mapping, parse_json
 
 CONTROL_NOTE = "control"
-MOST_CONCURRENCY = 4096
 
 Command = Literal["pause", "resume", "stop"] | int
 """What can be told; a number is how many calls may be in flight over all tasks."""
@@ -24,10 +24,12 @@ class Control:
         return json.dumps(asdict(self))
 
 
-def read_control(said: str | None) -> Control:
-    """Total: what cannot be read changes nothing."""
+def read_control(said: str | None, before: Control) -> Control:
+    """What is to be obeyed from now on. Total: what cannot be read, half replaced or not there, changes nothing."""
     note = mapping(parse_json(said or ""))
-    return Control(note.get("paused") is True, count(note.get("concurrency")) or None)
+    if "paused" not in note:
+        return before
+    return Control(note["paused"] is True, count(note.get("concurrency")) or None)
 
 
 def changed(control: Control, command: Command) -> Control:

@@ -97,11 +97,12 @@ def responses_plan(engine: ResponsesEngine | AutoEngine, reason: str, where: "Wh
     if fan_out == "executors" and obstacle is not None:
         raise DefinitionError([Problem("", "engine.fan_out", obstacle, hint="Use auto or driver.")])
     tasks = engine.tasks
+    rates = Rates(engine.requests_per_minute, engine.input_tokens_per_minute, engine.output_tokens_per_minute)
     most = engine.max_concurrency if engine.concurrency == "auto" else engine.concurrency
     if fan_out == "driver":
         tasks = 1
     elif tasks == "auto":
-        tasks = auto_tasks(most) if where.parallel else 1
+        tasks = auto_tasks(most) if where.parallel and not rates.limited else 1
     return ResponsesPlan(
         kind="responses",
         reason=reason,
@@ -109,7 +110,7 @@ def responses_plan(engine: ResponsesEngine | AutoEngine, reason: str, where: "Wh
         fan_out_reason=why,
         concurrency=most,
         adaptive=engine.concurrency == "auto",
-        rates=Rates(engine.requests_per_minute, engine.input_tokens_per_minute, engine.output_tokens_per_minute),
+        rates=rates,
         split=split(most, tasks, rows),
         flush_rows=engine.flush_rows,
         flush_seconds=engine.flush_seconds,

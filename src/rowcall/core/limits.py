@@ -8,6 +8,9 @@ from rowcall.core.records import ErrorKind, Progress
 
 CALLS_PER_TASK = 128
 """How many calls one task keeps in flight before `tasks: auto` adds another."""
+MOST_CONCURRENCY = 4096
+REFUSALS = 5
+"""Once an endpoint has answered, so many refusals in a row are the endpoint's and not a row's."""
 ALIKE_ROWS = 20
 """After this many failures of one kind and nothing else, more of the same is not worth paying for."""
 

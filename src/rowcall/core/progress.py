@@ -2,8 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from rowcall.core.loose import mapping, parse_json, text
 from rowcall.core.records import Progress
@@ -35,11 +34,23 @@ def progress_note(progress: Progress) -> str:
     return json.dumps(asdict(progress))
 
 
+def read_progress(said: str) -> Progress:
+    """What a task said. Total: what cannot be read says nothing."""
+    try:
+        return Progress(**json.loads(said))
+    except (ValueError, TypeError):
+        return Progress()
+
+
 def total(notes: Mapping[str, str]) -> Progress:
-    """What the tasks said last, added up, and why they are to stop if they are. Notes that cannot be read are left out."""
+    """What the tasks said last, added up, and why they are to stop if they are."""
     found = Progress()
     for name, note in notes.items():
         if name.startswith(PROGRESS_NOTES):
-            with suppress(ValueError, TypeError):
-                found += Progress(**json.loads(note))
+            found += read_progress(note)
     return found
+
+
+def over(progress: Progress) -> Progress:
+    """What is left to say of a task that is no more: what it did counts, what it was doing does not."""
+    return replace(progress, in_flight=0, waking=0, room=0, paused=0, held=0)

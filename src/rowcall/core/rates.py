@@ -1,8 +1,9 @@
 """Quotas of a minute that a run gives itself: requests, input tokens, output tokens, split over its tasks.
 
 Token buckets. A call reserves before it is sent what it will probably use, and what it did use settles it: an estimate that was
-too low becomes a debt that later calls wait for. So in any 60 s the total is at most the limit and one burst: a second's worth,
-or the largest single call.
+too low becomes a debt that later calls wait for. Until it is known how long answers are, a call whose request sets no limit
+reserves all of a minute, so that one finds out. So in any 60 s a task uses at most its share and one burst, a second's worth or
+the largest single call, as far as the estimates are right.
 """
 
 import math
@@ -10,8 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 BURST_SECONDS = 1.0
-UNKNOWN_OUTPUT = 256
-"""Output tokens of a call before any is known, where the request sets no limit of its own."""
 _SMOOTHING = 0.1
 _BYTES_PER_TOKEN = 4
 _OUTPUT_LIMITS = ("max_output_tokens", "max_completion_tokens", "max_tokens")
@@ -24,6 +23,10 @@ class Rates:
     requests: float | None = None
     input_tokens: float | None = None
     output_tokens: float | None = None
+
+    @property
+    def limited(self) -> bool:
+        return any(most is not None for most in self.each())
 
     def share(self, tasks: int) -> "Rates":
         """What one of so many tasks may use."""
@@ -82,12 +85,14 @@ class Quotas:
     def __init__(self, rates: Rates, now: float) -> None:
         self._buckets = [None if most is None else Bucket(most, now) for most in rates.each()]
         self._input_tokens_a_byte = 1 / _BYTES_PER_TOKEN
-        self._output_tokens = float(UNKNOWN_OUTPUT)
+        self._a_minute_of_output = rates.output_tokens or 0.0
+        self._output_tokens: float | None = None
 
     def expected(self, size: int, parameters: Mapping[str, object]) -> Use:
         """What a request of so many bytes will use. Servers reserve all of the limit that it sets itself (FACTS 2.3)."""
         limits = (limit for name in _OUTPUT_LIMITS if isinstance(limit := parameters.get(name), int))
-        return Use(1, size * self._input_tokens_a_byte, next(limits, self._output_tokens))
+        likely = self._a_minute_of_output if self._output_tokens is None else self._output_tokens
+        return Use(1, size * self._input_tokens_a_byte, next(limits, likely))
 
     def wait(self, use: Use, now: float) -> float:
         """Seconds until all quotas have room for a call."""
@@ -104,7 +109,8 @@ class Quotas:
             seen = tokens_in / max(size, 1)
             self._input_tokens_a_byte += _SMOOTHING * (seen - self._input_tokens_a_byte)
         if tokens_out is not None:
-            self._output_tokens += _SMOOTHING * (tokens_out - self._output_tokens)
+            before = tokens_out if self._output_tokens is None else self._output_tokens
+            self._output_tokens = before + _SMOOTHING * (tokens_out - before)
         more_in = 0.0 if tokens_in is None else tokens_in - reserved.input_tokens
         more_out = 0.0 if tokens_out is None else tokens_out - reserved.output_tokens
         self._use((0.0, more_in, more_out), now)

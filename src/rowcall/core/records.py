@@ -110,10 +110,12 @@ class HttpReply:
 
 @dataclass(frozen=True, slots=True)
 class HttpFailure:
-    """No usable reply: the connection, the time or the login failed, or there was too much of it."""
+    """No usable reply: the connection, the time or the login failed, or there was too much of it. `connected` is False where the
+    request never reached a server."""
 
     kind: ErrorKind
     message: str
+    connected: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ def decide(
     nobody. 0 ≤ `jitter` < 1. `asleep` says for how many seconds the endpoint has not answered anybody, None once it has; `down`
     that its circuit is open: when to ask again is then the circuit's to say."""
     error = reply.error
-    if down and is_outage(error):
+    if down and (is_outage(error) or (error is not None and error.kind is ErrorKind.TIMEOUT)):
         return Again(0.0, waking=True)
     if asleep is not None and is_asleep(error, asleep, policy):
         own = min(_MOST_BETWEEN_LOOKS, 1.0 + waking) * (1 - jitter / 2)

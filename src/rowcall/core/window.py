@@ -14,15 +14,17 @@ from dataclasses import dataclass, field
 
 FIRST = 8.0
 """Calls in flight that an adaptive window begins with."""
-LEAST = 0.01
 USED = 0.8
-CUT = 0.9
+CUT, MOST_CUTS = 0.9, 8
+"""What a cut leaves; where the next follows within a round it is deeper, as if it were two, four, up to so many."""
 ROUNDS_BACK = 6.0
 """Rounds of answers from a cut until the window is where it was cut."""
 SMALL = 8.0
 """Below, whole calls are too coarse a measure: calls start evenly, and a round is this many answers."""
 AHEAD = 1.5
 """How much faster than evenly the calls of a larger window may start."""
+LONGEST_INTERVAL = 1.0
+"""Seconds between calls at the most: an endpoint that turns nearly all away is still asked whether it does."""
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.02, 1.0
 """Seconds without a new call after one was turned away; each next pause is twice as long until a call is answered."""
 FASTEST = 1.0
@@ -54,6 +56,7 @@ class Window:
     _held: float = 0.0
     _latency: float | None = None
     _next: float = -math.inf
+    _answered: float = -math.inf
     _grown: float = -math.inf
     _pause: float = 0.0
     _severity: int = 1
@@ -99,7 +102,7 @@ class Window:
             self._pause = 0.0
         if in_flight < USED * self.size:
             return
-        step = 1 / max(self.size, SMALL)
+        step = self._step(now)
         if self._held > 0:
             self._held -= step
         elif self._ceiling is None:
@@ -118,15 +121,26 @@ class Window:
             self._pause = min(LONGEST_PAUSE, max(first, 2 * self._pause))
             self._resumed = now + self._pause
         if sent.cuts == self._cuts and self._proven:
-            self._ceiling = max(LEAST, min(self.size, float(max(sent.beside, 1))))
-            self._severity = 1 if self._answers >= max(self.size, SMALL) else 2 * self._severity
+            self._ceiling = min(self.size, float(max(sent.beside, 1)))
+            self._severity = 1 if self._answers >= max(self.size, SMALL) else min(MOST_CUTS, 2 * self._severity)
             self._answers = 0
-            self._low = self.size = max(LEAST, self._ceiling * CUT**self._severity)
+            self._low = self._ceiling * CUT**self._severity
+            self.size = max(self._least(), self._low)
             self._cuts, self._rounds, self._held, self._proven = self._cuts + 1, 0.0, 0.0, False
 
     def hold(self) -> None:
         """The endpoint is in trouble or paces a quota: do not grow for a round."""
         self._held = 1.0
+
+    def _step(self, now: float) -> float:
+        """The part of a round that an answer is. Where calls start only now and then, time counts as well."""
+        since, self._answered = now - self._answered, now
+        by_number = 1 / max(self.size, SMALL)
+        return by_number if self.size > 1 else max(by_number, min(1.0, since / LONGEST_INTERVAL))
+
+    def _least(self) -> float:
+        """A window in which a call starts every `LONGEST_INTERVAL`."""
+        return min(1.0, (self._latency or LONGEST_INTERVAL) / LONGEST_INTERVAL)
 
     def _interval(self) -> float:
         if not self.adaptive or self._latency is None:
@@ -138,4 +152,4 @@ class Window:
         """Never smaller, and no faster than the endpoint can show what it makes of it."""
         fastest = self.size * (1 + FASTEST * min(now - self._grown, 1.0))
         self._grown = now
-        self.size = min(max(self.size, min(size, fastest)), float(self.most))
+        self.size = min(max(self.size, self._least(), min(size, fastest)), float(self.most))

@@ -23,10 +23,10 @@ from typing import Any
 from rowcall.core.ai_query.correction import corrected_text
 from rowcall.core.ai_query.failure import failure
 from rowcall.core.ai_query.waves import Wave, next_rows
-from rowcall.core.control import CONTROL_NOTE, read_control
+from rowcall.core.control import CONTROL_NOTE, Control, read_control
 from rowcall.core.engine_plan import TRIAL_ROWS, AiQueryPlan, Way
 from rowcall.core.errors import SqlError
-from rowcall.core.limits import ALIKE_ROWS, stop_reason
+from rowcall.core.limits import ALIKE_ROWS, REFUSALS, stop_reason
 from rowcall.core.listing import count_pending, type_of_replies
 from rowcall.core.outcome import stops_run
 from rowcall.core.plan import RunPlan
@@ -36,8 +36,6 @@ from rowcall.core.records import CallError, ErrorKind, Outcome, Progress, Reply
 from rowcall.engines.replies import Collector, Replies, Statement, settles
 
 POLL_SECONDS = 0.2
-REFUSALS = 5
-"""A wave of so many rows that are all refused says that no row can fare better."""
 INTERRUPTED = "interrupted"
 _PASSING = (ErrorKind.RATE_LIMITED, ErrorKind.UNAVAILABLE, ErrorKind.TIMEOUT, ErrorKind.CONNECTION)
 """What a whole statement may fail of and succeed the next time."""
@@ -380,7 +378,8 @@ class _Waves:
             request = read_stop(self._journal.notes(STOP_NOTE).get(STOP_NOTE))
             if request is not None:
                 self.stop(request.reason)
-            paused = read_control(self._journal.notes(CONTROL_NOTE).get(CONTROL_NOTE)).paused
+            before = Control(paused=self._paused)
+            paused = read_control(self._journal.notes(CONTROL_NOTE).get(CONTROL_NOTE), before).paused
             if paused != self._paused:
                 self._paused = paused
                 self._note_progress()

@@ -34,7 +34,7 @@ from rowcall.core.records import (
 from rowcall.core.retry import Again, decide
 from rowcall.core.spans import traceparent
 from rowcall.engines.following import follow
-from rowcall.engines.gate import Gate
+from rowcall.engines.gate import Gate, Pass
 from rowcall.engines.recipe import Recipe, Row
 from rowcall.engines.stopping import Stopping
 
@@ -169,11 +169,11 @@ class Caller:
         return None
 
     async def _wait(self, decision: Again, asking: _Asking) -> None:
-        asking.waited = decision.after_seconds
-        if asking.waited > LONGEST_WAIT:
-            wish = asking.attempts[-1].retry_after or asking.waited
+        wish = asking.attempts[-1].retry_after or 0.0
+        if wish > LONGEST_WAIT:
             self._stopping.stop(f"the endpoint asks to come back in {wish / 60:,.0f} minutes")
             return
+        asking.waited = decision.after_seconds
         self._counts["retries"] += 1
         asking.waking += decision.waking
         self._counts["waking"] += decision.waking
@@ -184,17 +184,17 @@ class Caller:
 
     async def _attempt(self, asking: _Asking) -> Reply | None:
         """One request, and its run if it began one; None where the run stops before, or leaves it to whoever asks next."""
-        number = len(asking.attempts) + 1
-        parameters = mapping(asking.request.get("parameters"))
-        call = await self._gate.enter(asking.row.request_hash, len(self._body(asking)), parameters)
-        if call is None:
+        number, reply = len(asking.attempts) + 1, None
+        posted = await self._post(asking, number)
+        if posted is None:
             return None
-        started, reply = time.time_ns(), None
+        call, started, got = posted
+        reached = isinstance(got, HttpReply) or got.connected
         try:
-            ended = await self._to_its_end(await self._post(asking, number))
+            ended = await self._to_its_end(got)
             reply = None if ended is None else ended[0]
         finally:
-            self._gate.leave(call, reply)
+            self._gate.leave(call, reply, reached=reached)
         if ended is None:
             return None
         reply, got = ended
@@ -210,27 +210,43 @@ class Caller:
         reply = await self._read(got)
         if reply.running is None:
             return reply, got
+        self._gate.heard()
         return await follow(reply.running, self._recipe, self._client, self._stopping, self._read)
 
-    async def _post(self, asking: _Asking, number: int) -> HttpReply | HttpFailure:
-        """Send the request. On the durable agent server, past the runs of this question that failed before, and an id or two
-        that another text has used."""
+    async def _post(self, asking: _Asking, number: int) -> tuple[Pass, int, HttpReply | HttpFailure] | None:
+        """Send the request, once it may be; when that was, and what came back. On the durable agent server, past the runs of this
+        question that failed before, and an id or two that another text has used. None where the run stops before."""
+        conflicts = 0
+        parameters = mapping(asking.request.get("parameters"))
+        while call := await self._gate.enter(asking.row.request_hash, len(self._body(asking)), parameters):
+            started = time.time_ns()
+            try:
+                got = await self._send(asking, number)
+            except BaseException:
+                self._gate.leave(call, None)
+                raise
+            conflicts += isinstance(got, HttpReply) and got.status == _USED_BEFORE
+            if not self._is_over(got, asking, conflicts):
+                return call, started, got
+            self._gate.heard()
+            self._gate.leave(call, None)
+            _begin_another(asking)
+        return None
+
+    async def _send(self, asking: _Asking, number: int) -> HttpReply | HttpFailure:
         recipe = self._recipe
         headers = {**dict(recipe.headers), "traceparent": traceparent(asking.trace_id, number)}
-        conflicts = 0
-        while True:
-            got = await self._client.send(HttpRequest(recipe.url, self._body(asking), headers, recipe.timeout))
-            if recipe.wire.shape != "durable" or isinstance(got, HttpFailure):
-                asking.sent = True
-                return got
-            before = got.status == _ACCEPTED and not asking.sent
-            state = mapping(parse_json(got.body)).get("status") if before else None
-            conflicts += got.status == _USED_BEFORE
-            asking.old, asking.sent = asking.old or state == "completed", True
-            over = state == "failed" or (got.status == _USED_BEFORE and conflicts <= _MOST_CONFLICTS)
-            if not over or asking.run >= MOST_FAILED_RUNS or self._stopping.over():
-                return got
-            _begin_another(asking)
+        return await self._client.send(HttpRequest(recipe.url, self._body(asking), headers, recipe.timeout))
+
+    def _is_over(self, got: HttpReply | HttpFailure, asking: _Asking, conflicts: int) -> bool:
+        """Whether the id stands for a run that was over before, and failed, or for that of another text."""
+        first, asking.sent = not asking.sent, True
+        if self._recipe.wire.shape != "durable" or isinstance(got, HttpFailure):
+            return False
+        state = mapping(parse_json(got.body)).get("status") if first and got.status == _ACCEPTED else None
+        asking.old = asking.old or state == "completed"
+        over = state == "failed" or (got.status == _USED_BEFORE and conflicts <= _MOST_CONFLICTS)
+        return over and asking.run < MOST_FAILED_RUNS and not self._stopping.over()
 
     async def _read(self, got: HttpReply | HttpFailure) -> Reply:
         return await self._aside(got, read_reply, got, self._recipe.wire, time.time_ns())

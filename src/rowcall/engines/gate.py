@@ -53,6 +53,7 @@ class Gate:
         self._pause = Pause()
         self._circuit = Circuit()
         self.paused = False
+        self._paused_at = now
         self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
         stopping.wakes(self._changed)
@@ -74,11 +75,21 @@ class Gate:
 
     def control(self, *, paused: bool, most: int | None) -> None:
         """Obey who controls the run: whether calls start, how many of this task's may be in flight (None: as planned)."""
-        self.paused = paused
+        self._count_pause(paused=paused)
         most = self._recipe.share if most is None else most
         if most != self.window.most:
             self.window.limit(most)
         self._changed.set()
+
+    def _count_pause(self, *, paused: bool) -> None:
+        """Begin or end a pause. While it lasts nobody finds out whether the endpoint is there."""
+        now = time.monotonic()
+        if paused and not self.paused:
+            self._paused_at = now
+        elif self.paused and not paused:
+            self._circuit.slept(now - self._paused_at)
+            self._began += now - self._paused_at
+        self.paused = paused
 
     async def enter(self, row: str, size: int, parameters: Mapping[str, object]) -> Pass | None:
         """Wait until a call of so many bytes may be sent; None where the run stops before."""
@@ -95,8 +106,21 @@ class Gate:
         finally:
             self.waiting -= 1
 
-    def leave(self, call: Pass, reply: Reply | None) -> None:
-        """A call is over with that reply; None where it was cut off."""
+    def heard(self) -> None:
+        """The endpoint is there, though a call to it goes on: it has begun a run, say."""
+        self._awake = True
+        self._circuit.answered()
+        self._changed.set()
+
+    def leave(self, call: Pass, reply: Reply | None, *, reached: bool = True) -> None:
+        """A call is over with that reply, None where it was cut off; `reached` is False where it found no server."""
+        try:
+            self._learn(call, reply, reached=reached)
+        finally:
+            self.in_flight -= 1
+            self._changed.set()
+
+    def _learn(self, call: Pass, reply: Reply | None, *, reached: bool) -> None:
         now, error = time.monotonic(), None if reply is None else reply.error
         self._awake = self._awake or (reply is not None and _from_awake(error))
         if reply is None:
@@ -104,13 +128,13 @@ class Gate:
             if call.probe:
                 self._circuit.given_up()
         elif is_outage(error):
-            self._lost(call, reply, now)
+            self._lost(call, reply, now, reached=reached)
         elif error is not None and error.kind is ErrorKind.RATE_LIMITED:
             self._turned_away(call, reply, now)
+        elif error is not None and error.kind is ErrorKind.TIMEOUT:
+            self._timed_out(call, error, now)
         else:
             self._answered(call, reply, now)
-        self.in_flight -= 1
-        self._changed.set()
 
     def _wait(self, use: Use) -> float:
         now = time.monotonic()
@@ -138,15 +162,10 @@ class Gate:
 
     def _answered(self, call: Pass, reply: Reply, now: float) -> None:
         """Somebody is there, whatever was said."""
-        kind = None if reply.error is None else reply.error.kind
-        if kind is ErrorKind.TIMEOUT:
-            if call.probe:
-                self._circuit.failed(call.row, now, probe=True)
-        else:
-            self._circuit.answered()
-            self._pause.answered()
+        self._circuit.answered()
+        self._pause.answered()
         self._quotas.settle(call.reserved, call.size, (reply.usage.input_tokens, reply.usage.output_tokens), now)
-        if kind in (ErrorKind.TIMEOUT, ErrorKind.SERVER_ERROR):
+        if reply.error is not None and reply.error.kind is ErrorKind.SERVER_ERROR:
             self.window.hold()
         elif reply.outcome is not Outcome.ERROR:
             self.window.answered(call.sent, self.in_flight, now)
@@ -161,13 +180,28 @@ class Gate:
         else:
             self.window.turned_away(call.sent, now)
 
-    def _lost(self, call: Pass, reply: Reply, now: float) -> None:
-        self._quotas.give_back(call.reserved, now)
+    def _timed_out(self, call: Pass, error: CallError, now: float) -> None:
+        """An answer that takes too long says nothing of the endpoint, unless it was to find out whether there is one."""
+        self._quotas.settle(call.reserved, call.size, (None, None), now)
         self.window.hold()
-        self._circuit.failed(call.row, now, probe=call.probe)
-        opened, patience = self._circuit.opened, self._patience(reply.error)
-        if opened is not None and now - opened > patience and reply.error is not None:
-            self._stopping.stop(f"the endpoint has served nobody for {patience:g} s: {reply.error.message}")
+        if call.probe:
+            self._circuit.failed(call.row, now, probe=True)
+            self._stop_if_gone(error, now)
+
+    def _lost(self, call: Pass, reply: Reply, now: float, *, reached: bool) -> None:
+        """What was sent may have been used, but for what was refused or never arrived."""
+        if reached and reply.error is not None and reply.error.status is None:
+            self._quotas.settle(call.reserved, call.size, (None, None), now)
+        else:
+            self._quotas.give_back(call.reserved, now)
+        self.window.hold()
+        self._circuit.failed(call.row, now, probe=call.probe, reached=reached)
+        self._stop_if_gone(reply.error, now)
+
+    def _stop_if_gone(self, error: CallError | None, now: float) -> None:
+        opened, patience = self._circuit.opened, self._patience(error)
+        if opened is not None and now - opened > patience and error is not None:
+            self._stopping.stop(f"the endpoint has served nobody for {patience:g} s: {error.message}")
 
     def _patience(self, error: CallError | None) -> float:
         """How long the endpoint may serve nobody: it may have to start first, and what never was there may be misspelt."""

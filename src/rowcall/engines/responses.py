@@ -16,18 +16,20 @@ from rowcall.core.errors import JournalError, RunError, TerminatedError
 from rowcall.core.limits import stop_reason
 from rowcall.core.plan import RunPlan
 from rowcall.core.ports import Connect, Journal, OpenJournal, SqlSession
-from rowcall.core.progress import PROGRESS_NOTES, STOP_NOTE, StopRequest, read_stop, total
+from rowcall.core.progress import PROGRESS_NOTES, STOP_NOTE, StopRequest, read_progress, read_stop, total
 from rowcall.core.records import Progress
 from rowcall.engines.recipe import Recipe
 from rowcall.engines.worker import run_task
 
-POLL_SECONDS = 0.2
+POLL_SECONDS = 0.5
 INTERRUPTED = StopRequest("interrupted")
 AT_ONCE = StopRequest("interrupted", 0.0)
 TERMINATED = StopRequest("terminated (SIGTERM)", 8.0)
 """A cancelled job is killed within 15 s: what is not answered by then is left, so that the rest can be published."""
 
 Meanwhile = Callable[[Progress], None]
+Tasks = Future[list[str]]
+"""Their reports, once all are done."""
 
 
 def recipe_of(
@@ -74,13 +76,14 @@ def execute(
         try:
             _watch(plan, journal, tasks, meanwhile)
         except KeyboardInterrupt as told:
-            request_stop(journal, TERMINATED if isinstance(told, TerminatedError) else INTERRUPTED)
-            _wait_or_abandon(session, journal, tasks, meanwhile)
+            request = TERMINATED if isinstance(told, TerminatedError) else INTERRUPTED
+            _wait_or_abandon(session, journal, tasks, meanwhile, request)
         except BaseException:
             with suppress(JournalError):  # what went wrong first is what to tell
                 request_stop(journal, StopRequest("the run failed"))
             raise
-    return _progress(journal)
+    progress, ended = _progress(journal), map(read_progress, tasks.result())
+    return replace(progress, stop=progress.stop or next((task.stop for task in ended if task.stop), ""))
 
 
 def request_stop(journal: Journal, request: StopRequest) -> None:
@@ -88,48 +91,54 @@ def request_stop(journal: Journal, request: StopRequest) -> None:
     journal.write_note(STOP_NOTE, request.as_text())
 
 
-def _run_tasks(plan: RunPlan, engine: ResponsesPlan, session: SqlSession, recipe: Recipe) -> None:
+def _run_tasks(plan: RunPlan, engine: ResponsesPlan, session: SqlSession, recipe: Recipe) -> list[str]:
+    """What each task says of itself at its end."""
     if engine.fan_out == "executors":
-        session.fan_out(plan.bound.statements.fetch, engine.split.tasks, partial(run_task, recipe))
-    else:
-        list(run_task(recipe, session.batches(plan.bound.statements.fetch)))
+        rows = session.fan_out(plan.bound.statements.fetch, engine.split.tasks, partial(run_task, recipe))
+        return [str(row["report"]) for row in rows]
+    (report,) = run_task(recipe, session.batches(plan.bound.statements.fetch))
+    return [str(report.column("report")[0].as_py())]
 
 
-def _watch(plan: RunPlan, journal: Journal, tasks: Future[None], meanwhile: Meanwhile) -> None:
+def _watch(plan: RunPlan, journal: Journal, tasks: Tasks, meanwhile: Meanwhile) -> None:
     """Look at the tasks until they are done; stop them all when one gave up or a limit of the run is reached."""
-    stopped = False
+    told = False
     while not tasks.done():
         progress = _progress(journal)
         reason = progress.stop or stop_reason(progress, plan.calls.budget)
-        if reason and not stopped:
+        if reason and not told:
             with suppress(JournalError):  # then the next time; where it never can be, the tasks fail by themselves
                 request_stop(journal, StopRequest(reason))
-                stopped = True
+                told = True
         meanwhile(progress)
         _pause(tasks)
     tasks.result()
 
 
-def _wait_or_abandon(session: SqlSession, journal: Journal, tasks: Future[None], meanwhile: Meanwhile) -> None:
+def _wait_or_abandon(
+    session: SqlSession, journal: Journal, tasks: Tasks, meanwhile: Meanwhile, first: StopRequest
+) -> None:
     """Until the tasks have stopped. They are asked to hurry the first time somebody insists, and interrupted the second time."""
-    insisted = False
+    request, insisted = first, False
     while not tasks.done():
         try:
+            if request is not None:
+                request_stop(journal, request)
+                request = None
             meanwhile(_progress(journal))
             _pause(tasks)
         except KeyboardInterrupt:
             if insisted:
                 session.interrupt()
                 raise RunError("interrupted again and again; what was durable is kept, run again to go on") from None
-            insisted = True
-            request_stop(journal, AT_ONCE)
+            request, insisted = AT_ONCE, True
     tasks.result()
 
 
-def _pause(tasks: Future[None]) -> None:
+def _pause(tasks: Tasks) -> None:
     until = time.monotonic() + POLL_SECONDS
     while not tasks.done() and time.monotonic() < until:
-        time.sleep(POLL_SECONDS / 4)
+        time.sleep(POLL_SECONDS / 10)
 
 
 def _progress(journal: Journal) -> Progress:

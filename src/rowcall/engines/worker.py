@@ -15,6 +15,7 @@ speculative task asks only what is missing. No row raises: what goes wrong with 
 import asyncio
 import json
 import math
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -22,12 +23,21 @@ from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING
 
-from rowcall.core.control import CONTROL_NOTE, read_control
+from rowcall.core.control import CONTROL_NOTE, Control, read_control
 from rowcall.core.errors import RunError
-from rowcall.core.limits import all_alike, stop_reason
+from rowcall.core.limits import REFUSALS, all_alike, stop_reason
 from rowcall.core.outcome import stops_run
 from rowcall.core.ports import Batches, Journal
-from rowcall.core.progress import PROGRESS_NOTES, STOP_NOTE, StopRequest, progress_note, read_stop, total
+from rowcall.core.progress import (
+    PROGRESS_NOTES,
+    STOP_NOTE,
+    StopRequest,
+    over,
+    progress_note,
+    read_progress,
+    read_stop,
+    total,
+)
 from rowcall.core.records import Call, CallError, ErrorKind, Outcome, Progress
 from rowcall.core.segments import Finished, segment
 from rowcall.core.spans import call_spans, told
@@ -42,8 +52,8 @@ if TYPE_CHECKING:
 
 MANIFEST_NOTE = "manifest"
 """Written by the driver before any task starts."""
-REFUSALS = 5
-"""Once an endpoint has answered, so many refusals in a row are the endpoint's and not a row's."""
+LOOK_SECONDS = 1.0
+"""Between looks at the notes, where answers may stay unsaved for longer."""
 
 
 def run_task(recipe: Recipe, batches: Batches, part: int | None = None) -> Iterator["pa.RecordBatch"]:
@@ -59,7 +69,17 @@ async def _attempt(recipe: Recipe, batches: Batches, part: int | None) -> Progre
     journal, name, stopping = recipe.open_journal(), attempt_name(part), Stopping(recipe.deadline_ns)
     _check_journal(journal)
     async with seated(journal, part, name, stopping) as free:
-        return await _Task(recipe, journal, name, stopping).run(batches) if free else Progress()
+        if not free:
+            return Progress()
+        await asyncio.to_thread(_settle_predecessors, journal, part)
+        return await _Task(recipe, journal, name, stopping).run(batches)
+
+
+def _settle_predecessors(journal: Journal, part: int | None) -> None:
+    """Earlier attempts at the part are no more: nothing of theirs is in flight."""
+    if part is not None:
+        for name, said in journal.notes(f"{PROGRESS_NOTES}{part}-").items():
+            journal.write_note(name, progress_note(over(read_progress(said))))
 
 
 def _check_journal(journal: Journal) -> None:
@@ -120,6 +140,7 @@ class _Task:
         self.gate = Gate(recipe, self.stopping)
         self.slots: list[asyncio.Task[None]] = []
         self.grace = math.inf
+        self.control = Control()
         self.refused_in_a_row = 0
         self.counts: Counter[str] = Counter()
         self.errors: Counter[ErrorKind] = Counter()
@@ -130,6 +151,7 @@ class _Task:
         async with self.recipe.connect() as client:
             caller = Caller(self.recipe, client, self.gate, self.stopping, self.counts)
             add_slots = partial(self._add_slots, rows, caller)
+            await self._look_at_notes(add_slots)
             add_slots()
             flusher = asyncio.create_task(self._flush_until_closed(add_slots))
             while working := [slot for slot in self.slots if not slot.done()]:
@@ -216,26 +238,31 @@ class _Task:
 
     async def _flush_until_closed(self, add_slots: Callable[[], None]) -> None:
         """Make answers durable as they come; the last time when all slots are done. Raises `RunError` if it cannot."""
-        last = False
+        last, flushed = False, time.monotonic()
         while not last:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self.full.wait(), self.recipe.flush_seconds)
+                await asyncio.wait_for(self.full.wait(), min(self.recipe.flush_seconds, LOOK_SECONDS))
+            full, last = self.full.is_set(), self.closed
             self.full.clear()
-            last = self.closed
             try:
-                await self._flush()
+                if full or last or time.monotonic() - flushed >= self.recipe.flush_seconds:
+                    await self._flush()
+                    flushed = time.monotonic()
+                await self._say_progress()
                 await self._look_at_notes(add_slots)
             except OSError as error:
                 raise RunError(f"the journal cannot be used, {self.unsaved} answers are lost: {error}") from error
 
     async def _flush(self) -> None:
-        """Make what is finished durable, then say so."""
+        """Make what is finished durable."""
         finished, self.finished = self.finished, []
         if finished:
             await asyncio.to_thread(self.journal.write_segment, self.name, segment(finished))
             self.unsaved -= len(finished)
         if self.unsaved < self.recipe.flush_rows:
             self.room.set()
+
+    async def _say_progress(self) -> None:
         note = progress_note(self.progress())
         with suppress(OSError):
             await asyncio.to_thread(self.journal.write_note, f"{PROGRESS_NOTES}{self.name}", note)
@@ -245,7 +272,7 @@ class _Task:
         with suppress(OSError, ValueError):
             notes = await asyncio.to_thread(self._notes)
             self._stop(read_stop(notes.get(STOP_NOTE)))
-            control = read_control(notes.get(CONTROL_NOTE))
+            self.control = control = read_control(notes.get(CONTROL_NOTE), self.control)
             most = None if control.concurrency is None else max(1, control.concurrency // self.recipe.tasks)
             self.gate.control(paused=control.paused, most=most)
             if not self.closed:

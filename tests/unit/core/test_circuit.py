@@ -5,7 +5,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rowcall.core.circuit import FAILURES, FIRST_PAUSE, LONGEST_PAUSE, ROWS, Circuit
+from rowcall.core.circuit import FAILURES, FIRST_PAUSE, LONGEST_PAUSE, ROWS, UNREACHED, Circuit
 
 
 def opened() -> Circuit:
@@ -44,6 +44,23 @@ def test_an_answer_in_between_keeps_it_closed(answers: list[bool]) -> None:
             return
         assert circuit.opened is None
         assert circuit.wait(0.0) == 0
+
+
+def test_a_server_that_is_not_reached_is_no_rows_fault() -> None:
+    circuit = Circuit()
+    for _ in range(UNREACHED):
+        assert circuit.opened is None
+        circuit.failed("the only row", 5.0, probe=False, reached=False)
+    assert circuit.opened == 5.0
+
+
+def test_while_nobody_asks_there_is_no_outage() -> None:
+    circuit = opened()
+    circuit.slept(400.0)
+    assert circuit.opened == 405.0
+    circuit.answered()
+    circuit.slept(400.0)
+    assert circuit.opened is None
 
 
 def test_one_call_at_a_time_finds_out() -> None:

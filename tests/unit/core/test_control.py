@@ -7,24 +7,29 @@ from hypothesis import strategies as st
 from rowcall.core.control import Command, Control, changed, read_control, refusal
 
 controls = st.builds(Control, st.booleans(), st.none() | st.integers(1, 4096))
-STRANGE = ("", "{", "[]", "null", '{"paused": 1}', '{"paused": "yes"}', '{"other": 1}')
+UNFIT = (None, "", "{", '{"paused": tr', "[]", "null", '{"other": 1}', '{"concurrency": 3}')
 NO_COUNTS = ("0", "-3", "true", '"8"', "2.5", "null")
-UNFIT = (None, *STRANGE, *(f'{{"concurrency": {count}}}' for count in NO_COUNTS))
 
 
 @given(controls)
 def test_a_control_is_read_as_it_was_written(control: Control):
-    assert read_control(control.as_text()) == control
+    assert read_control(control.as_text(), Control(paused=not control.paused, concurrency=9)) == control
 
 
 @given(st.none() | st.text())
 def test_whatever_the_note_says_reading_it_never_raises(said: str | None):
-    assert isinstance(read_control(said), Control)
+    assert isinstance(read_control(said, Control()), Control)
 
 
 @pytest.mark.parametrize("said", UNFIT)
 def test_a_note_that_says_nothing_that_can_be_obeyed_changes_nothing(said: str | None):
-    assert read_control(said) == Control()
+    before = Control(paused=True, concurrency=7)
+    assert read_control(said, before) == before
+
+
+@pytest.mark.parametrize("count", NO_COUNTS)
+def test_what_is_no_number_of_calls_is_as_planned(count: str):
+    assert read_control(f'{{"paused": 1, "concurrency": {count}}}', Control(paused=True, concurrency=7)) == Control()
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rowcall.core.rates import UNKNOWN_OUTPUT, Bucket, Pause, Quotas, Rates
+from rowcall.core.rates import Bucket, Pause, Quotas, Rates
 
 
 def most_in_a_minute(uses: list[tuple[float, float]]) -> float:
@@ -55,7 +55,7 @@ def test_the_shares_of_all_tasks_are_the_whole(tasks: int, most: float) -> None:
 def test_a_request_that_limits_its_output_reserves_all_of_it() -> None:
     quotas = Quotas(Rates(), 0.0)
     assert quotas.expected(400, {"max_output_tokens": 5000}).output_tokens == 5000
-    assert quotas.expected(400, {"temperature": 1}).output_tokens == UNKNOWN_OUTPUT
+    assert quotas.expected(400, {"temperature": 1}).output_tokens == 0
     assert quotas.expected(400, {}).input_tokens == 100
 
 
@@ -68,9 +68,21 @@ def test_a_reservation_is_settled_by_what_was_used() -> None:
     assert quotas.wait(reserved, 0.0) == pytest.approx(0.1)
 
 
+def test_until_it_is_known_how_long_answers_are_one_call_finds_out() -> None:
+    quotas = Quotas(Rates(output_tokens=6_000), 0.0)
+    first = quotas.expected(4, {})
+    assert first.output_tokens == 6_000
+    assert quotas.wait(first, 0.0) == 0
+    quotas.reserve(first, 0.0)
+    assert quotas.wait(first, 0.0) == pytest.approx(60.0, rel=0.02)
+    quotas.settle(first, 4, (1, 50), 1.0)
+    assert quotas.expected(4, {}).output_tokens == 50
+    assert quotas.wait(quotas.expected(4, {}), 1.0) == 0
+
+
 def test_what_was_used_beyond_the_estimate_is_waited_for() -> None:
     quotas = Quotas(Rates(output_tokens=6_000), 0.0)
-    reserved = quotas.expected(4, {})
+    reserved = quotas.expected(4, {"max_output_tokens": 10})
     quotas.reserve(reserved, 0.0)
     quotas.settle(reserved, 4, (1, 6_000), 0.0)
     assert quotas.wait(reserved, 0.0) == pytest.approx(60.0, rel=0.05)
@@ -87,6 +99,7 @@ def test_who_was_turned_away_used_no_tokens_but_was_a_request() -> None:
 
 def test_estimates_learn_from_what_was_used() -> None:
     quotas, chance = Quotas(Rates(), 0.0), random.Random(1)
+    quotas.settle(quotas.expected(1000, {}), 1000, (250, 100), 0.0)
     seen = [quotas.expected(1000, {}).output_tokens]
     for _ in range(200):
         reserved = quotas.expected(1000, {})

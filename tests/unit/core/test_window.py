@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rowcall.core.window import FIRST, Window
+from rowcall.core.window import FIRST, LONGEST_INTERVAL, Window
 
 Latency = Callable[[random.Random], float]
 REFUSAL_SECONDS = 0.002
@@ -241,3 +241,37 @@ def test_an_adaptive_window_never_has_room_for_more_than_the_most_nor_for_nobody
                 window.limit(max(1, most - beside))
         assert 1 <= window.room <= window.most <= most
         assert window.wait(0, now + 1e6) == 0, "nobody waits for ever where nothing is in flight"
+
+
+@dataclass
+class Starving:
+    """Turns away a share of all calls until a moment, whatever the client does."""
+
+    until: float
+    share: float
+    chance: random.Random = field(default_factory=lambda: random.Random(3))
+
+    def takes(self, now: float) -> bool:
+        return now >= self.until or self.chance.random() >= self.share
+
+    def done(self) -> None: ...
+
+
+@pytest.mark.parametrize("latency", [0.1, 1.0])
+@pytest.mark.parametrize("share", [0.5, 0.95])
+def test_one_that_was_turned_away_for_long_comes_back(share: float, latency: float) -> None:
+    rows = int(64 / latency * 250)
+    adapted = course(Starving(120.0, share), rows, steady(latency), Window(64, adaptive=True))
+    assert adapted.rate(60, 120) > 0, "it never stops asking"
+    assert adapted.rate(240, 260) >= 0.8 * 64 / latency
+
+
+def test_any_number_of_refusals_is_survived() -> None:
+    window, now = Window(64, adaptive=True), 0.0
+    for _ in range(3000):
+        window.answered(window.sent(0, now), 1, now + 0.01)
+        now += 0.01 + window.wait(0, now + 0.01)
+        window.turned_away(window.sent(0, now), now + 0.01)
+        now += 0.01 + window.wait(0, now + 0.01)
+    assert 0 < window.size < 64
+    assert window.wait(0, now) <= LONGEST_INTERVAL, "it goes on asking"

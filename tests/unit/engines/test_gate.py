@@ -17,6 +17,7 @@ from rowcall.core.rates import Pause, Rates
 from rowcall.core.records import ErrorKind, HttpFailure, HttpReply, Progress
 from rowcall.core.retry import RetryPolicy
 from rowcall.engines import gate
+from rowcall.engines.worker import run_task
 from rowcall.testing import FakeEndpoint, MemoryJournal, error_reply, responses_reply
 from support import wait_until
 from tasks import ask, recipe, rows
@@ -84,6 +85,20 @@ class TestCircuit:
         made = recipe(endpoint, MemoryJournal(), share=8, outage=0.0, retry=RetryPolicy(3, base=0.001, warm_up=60.0))
         assert ask(made, rows([f"row {n}" for n in range(20)]))["ok"] == 20
 
+    def test_probes_that_take_too_long_are_no_answers(self) -> None:
+        late = HttpFailure(ErrorKind.TIMEOUT, "no whole reply in time")
+        replies: list[str | HttpFailure] = [late] * 500 + [GONE] * FAILURES + ["well"]
+        made = recipe(FakeEndpoint(lambda _: replies.pop()), MemoryJournal(), share=8, outage=0.1)
+        report = ask(made, rows([f"row {n}" for n in range(100)]))
+        assert report["stop"] == "the endpoint has served nobody for 0.1 s: no whole reply in time"
+        assert report["failed"] == 0
+
+    def test_one_row_that_reaches_no_server_is_enough(self) -> None:
+        unreached = HttpFailure(ErrorKind.CONNECTION, "connection refused", connected=False)
+        endpoint = FakeEndpoint(first(circuit.UNREACHED + 5, unreached))
+        policy = RetryPolicy(attempts=circuit.UNREACHED + 1, base=0.001)
+        assert ask(recipe(endpoint, MemoryJournal(), share=1, retry=policy), rows(["a", "b"]))["ok"] == 2
+
 
 class TestQuota:
     def test_one_that_is_used_up_is_waited_out_by_all(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,6 +164,29 @@ class TestControl:
         assert seen == [share]
 
 
+class TestBeforeTheFirstCall:
+    def test_a_task_that_comes_late_does_as_it_is_told_before_it_asks(self) -> None:
+        endpoint, journal = FakeEndpoint(), MemoryJournal()
+        journal.write_note(STOP_NOTE, StopRequest("the run is over").as_text())
+        assert ask(recipe(endpoint, journal), rows(["a", "b"]))["stop"] == "the run is over"
+        assert endpoint.requests == []
+
+    def test_fewer_calls_at_once_hold_from_the_first(self) -> None:
+        endpoint, journal = FakeEndpoint(latency=0.002), MemoryJournal()
+        journal.write_note(CONTROL_NOTE, Control(concurrency=1).as_text())
+        assert ask(recipe(endpoint, journal, share=8), rows([f"row {n}" for n in range(20)]))["ok"] == 20
+        assert endpoint.most_in_flight == 1
+
+    def test_what_an_earlier_attempt_was_doing_counts_no_more(self) -> None:
+        journal, dead = MemoryJournal(), Progress(asked=3, ok=3, in_flight=4, room=4, paused=1, input_tokens=7)
+        for part in (1, 2):
+            journal.write_note(f"{PROGRESS_NOTES}{part}-dead", progress_note(dead))
+        list(run_task(recipe(FakeEndpoint(), journal), [rows(["a"])], part=1))
+        counted = total(journal.notes(f"{PROGRESS_NOTES}1-"))
+        assert (counted.asked, counted.in_flight, counted.paused, counted.input_tokens) == (4, 0, 0, 7)
+        assert total(journal.notes(f"{PROGRESS_NOTES}2-")) == dead
+
+
 class TestStops:
     def test_calls_in_flight_are_given_so_long_and_no_longer(self) -> None:
         endpoint, journal = FakeEndpoint(latency=3600.0), MemoryJournal()
@@ -162,6 +200,19 @@ class TestStops:
         thread.join(10)
         assert (report["stop"], report["asked"], report["in_flight"]) == ("terminated", 0, 0)
         assert len(endpoint.requests) == 4
+
+    def test_a_stop_is_seen_at_once_however_seldom_answers_are_saved(self) -> None:
+        endpoint, journal = FakeEndpoint(latency=0.005), MemoryJournal()
+
+        def stop() -> None:
+            wait_until(lambda: len(endpoint.requests) > 20)
+            journal.write_note(STOP_NOTE, StopRequest("enough").as_text())
+
+        thread = beside(stop)
+        made = recipe(endpoint, journal, flush_seconds=3600.0, flush_rows=100_000)
+        report = ask(made, rows([f"row {n}" for n in range(50_000)]))
+        thread.join(10)
+        assert (report["stop"], report["asked"]) == ("enough", len(journal.rows()))
 
     def test_who_insists_shortens_the_wait(self) -> None:
         endpoint, journal = FakeEndpoint(latency=3600.0), MemoryJournal()

@@ -14,11 +14,11 @@ import pyarrow as pa
 import pytest
 
 from rowcall.core.errors import RunError, SqlError
-from rowcall.core.limits import ALIKE_ROWS, Budget
+from rowcall.core.limits import ALIKE_ROWS, REFUSALS, Budget
 from rowcall.core.progress import STOP_NOTE
 from rowcall.core.records import ErrorKind, HttpFailure, HttpReply, HttpRequest
 from rowcall.core.retry import RetryPolicy
-from rowcall.engines.worker import REFUSALS, run_task
+from rowcall.engines.worker import run_task
 from rowcall.testing import FakeEndpoint, MemoryJournal, error_reply, responses_reply
 from tasks import ask, recipe, rows
 

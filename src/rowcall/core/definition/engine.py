@@ -5,6 +5,7 @@ from typing import Annotated, Literal, cast
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from rowcall.core.definition.fields import Model, Seconds, Whole, not_a_flag
+from rowcall.core.limits import MOST_CONCURRENCY
 
 
 class _Publishing(Model):
@@ -13,7 +14,9 @@ class _Publishing(Model):
     )
 
 
-Concurrency = Annotated[Annotated[int, Field(ge=1, le=4096), BeforeValidator(not_a_flag)] | Literal["auto"], Field()]
+Concurrency = Annotated[
+    Annotated[int, Field(ge=1, le=MOST_CONCURRENCY), BeforeValidator(not_a_flag)] | Literal["auto"], Field()
+]
 
 
 class _Calls(Model):
@@ -22,7 +25,10 @@ class _Calls(Model):
         description="Most calls in flight at once, over all tasks together; auto finds out what the endpoint takes.",
     )
     max_concurrency: Whole = Field(
-        default=256, ge=1, le=4096, description="Most calls in flight that auto tries, over all tasks together."
+        default=256,
+        ge=1,
+        le=MOST_CONCURRENCY,
+        description="Most calls in flight that auto tries, over all tasks together.",
     )
     requests_per_minute: Whole | None = Field(
         default=None, ge=1, description="Most calls that start in a minute, over all tasks together."
