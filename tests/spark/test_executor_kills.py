@@ -54,7 +54,7 @@ def test_what_a_killed_process_had_not_flushed_is_asked_again_in_the_same_run(
         wait_until(lambda: running.done() or bench.figures()["answered"] > ROWS // 3, PATIENCE)
         KILLS[kill](asking(driver_of(bench.spark), bench.sandbox.host)[0])
         done = running.result(timeout=PATIENCE)
-    assert done.status == "done"
+    assert (done.status, done.message) == ("done", None)
     assert bench.answers(job) == [(n, f"row {n}", "ok") for n in range(ROWS)]
     outcome = bench.outcome(f"{kill} is killed", done)
     matrix(outcome)

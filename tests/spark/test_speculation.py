@@ -45,7 +45,7 @@ def test_a_speculative_twin_asks_nothing_and_the_limit_holds(bench: SparkBench, 
         wait_until(lambda: running.done() or most_attempts_at_a_part(bench, "twins") > 1, PATIENCE)
         assert not running.done()
         done = running.result(timeout=PATIENCE)
-    assert (done.status, done.ok) == ("done", ROWS)
+    assert (done.status, done.message, done.ok) == ("done", None, ROWS)
     assert bench.answers(job) == [(n, f"row {n}", "ok") for n in range(ROWS)]
     outcome = bench.outcome("a speculative twin is started", done)
     matrix(outcome)
