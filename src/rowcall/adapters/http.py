@@ -133,9 +133,12 @@ def failure_of(error: Exception) -> HttpFailure:
     """The one place where aiohttp's and the SDK's errors become kinds."""
     connected = True
     match error:
-        case aiohttp.ConnectionTimeoutError() | aiohttp.ClientConnectorError() if not isinstance(
-            error, aiohttp.ClientSSLError
-        ):
+        case aiohttp.ClientConnectorCertificateError():
+            said = f"the server's certificate is not to be trusted: {error.certificate_error}"
+            kind, message = ErrorKind.UNTRUSTED, said
+        case aiohttp.ClientSSLError():
+            kind, message = ErrorKind.CONNECTION, f"TLS failed: {error}"
+        case aiohttp.ConnectionTimeoutError() | aiohttp.ClientConnectorError():
             kind, message, connected = ErrorKind.CONNECTION, str(error) or type(error).__name__, False
         case asyncio.TimeoutError():
             kind, message = ErrorKind.TIMEOUT, "no whole reply in time"
@@ -143,11 +146,6 @@ def failure_of(error: Exception) -> HttpFailure:
             kind, message = ErrorKind.TOO_LARGE, f"the reply is larger than {MOST_REPLY_MB} MB"
         case aiohttp.InvalidURL():
             kind, message = ErrorKind.NOT_FOUND, f"not a URL: {error}"
-        case aiohttp.ClientConnectorCertificateError():
-            said = f"the server's certificate is not to be trusted: {error.certificate_error}"
-            kind, message = ErrorKind.UNTRUSTED, said
-        case aiohttp.ClientSSLError():
-            kind, message = ErrorKind.CONNECTION, f"TLS failed: {error}"
         case aiohttp.ClientError() | OSError():
             kind, message = ErrorKind.CONNECTION, str(error) or type(error).__name__
         case SetupError():
