@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from deltalake import DeltaTable
-from matrix import MatrixRow
 from pyarrow import parquet
 
+from matrix import MatrixRow
 from rowcall import api
 from rowcall.adapters.workspace import DatabricksWorkspace
 from rowcall.adapters.workspace_login import WorkspaceLogin

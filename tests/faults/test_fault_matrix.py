@@ -12,10 +12,10 @@ from threading import Timer
 from typing import Any
 
 import pytest
-from matrix import MatrixRow
 from own_server import OwnServer, own_server, untrusted
 
 from fault_table import Case, read_cases
+from matrix import MatrixRow
 from rowcall.core.definition import JobDefinition
 from rowcall.core.ports import Row, SqlSession
 from rowcall.sandbox.lakehouse import Lakehouse

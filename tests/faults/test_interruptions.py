@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from commands import FLUSH, JOB, LIMIT, ROWS, Command, descendants
 from deltalake import DeltaTable
-from matrix import MatrixRow
 
+from matrix import MatrixRow
 from rowcall.sandbox.process import SandboxProcess
 from support import control, wait_until
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from commands import FLUSH, LIMIT, Command, descendants, job_of
-from matrix import MatrixRow
 
+from matrix import MatrixRow
 from rowcall import runner
 from rowcall.sandbox.process import SandboxProcess
 from support import wait_until

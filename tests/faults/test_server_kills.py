@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 from commands import LIMIT, Command, durable_rows, job_of
-from matrix import MatrixRow
 
+from matrix import MatrixRow
 from rowcall.sandbox.process import SandboxProcess, start_sandbox
 from support import control, wait_until
 

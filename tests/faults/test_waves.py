@@ -13,8 +13,8 @@ from typing import cast
 
 import pytest
 from deltalake import DeltaTable
-from matrix import MatrixRow
 
+from matrix import MatrixRow
 from rowcall import api
 from rowcall.core.errors import RunError
 from rowcall.core.ports import Journal, JournalStore, OpenJournal
