@@ -146,7 +146,8 @@ class _Task:
         self.errors: Counter[ErrorKind] = Counter()
 
     async def run(self, batches: Batches) -> Progress:
-        """Ask all rows. What a slot or the journal could not do is raised once all that was answered is durable."""
+        """Ask all rows. What a slot or the journal could not do is raised once all that was answered is durable. That stops this
+        attempt, not the run: Spark may make another."""
         rows = _Rows(batches, await asyncio.to_thread(self.journal.answered_hashes))
         async with self.recipe.connect() as client:
             caller = Caller(self.recipe, client, self.gate, self.stopping, self.counts)
@@ -158,7 +159,7 @@ class _Task:
                 ended = asyncio.gather(*working)
                 await asyncio.wait({flusher, ended}, return_when=asyncio.FIRST_COMPLETED)
                 if flusher.done() or ended.cancelled() or ended.exception() is not None:
-                    self.stopping.stop("a task failed")
+                    self.stopping.stop("")
                 await asyncio.wait(working)
             self.closed = True
             self.full.set()

@@ -89,6 +89,21 @@ def test_two_attempts_at_a_part_ask_each_row_once_and_no_more_than_their_share()
     assert endpoint.most_in_flight == 2
 
 
+def test_an_attempt_whose_rows_end_in_an_error_keeps_its_answers_and_does_not_stop_the_run():
+    """As where the JVM that feeds it is killed."""
+
+    def fed() -> Iterator[pa.RecordBatch]:
+        yield rows(["a", "b"])
+        raise EOFError("the executor is gone")
+
+    endpoint, journal = FakeEndpoint(), MemoryJournal()
+    with pytest.raises(EOFError, match="the executor is gone"):
+        list(run_task(recipe(endpoint, journal), fed(), 0))
+    assert sorted(journal.answered_hashes()) == ["hash-0", "hash-1"]
+    (progress,) = journal.notes("progress-").values()
+    assert json.loads(progress)["stop"] == ""
+
+
 def test_a_null_request_is_an_outcome_and_no_call():
     endpoint, journal = FakeEndpoint(), MemoryJournal()
     ask(recipe(endpoint, journal), rows([None, "b"]))
