@@ -10,6 +10,7 @@ FROM (
   FROM (
     $rendered
   )
+  WHERE $keys_there
   GROUP BY request_hash, key
 ) AS rendered
 LEFT ANTI JOIN (

@@ -13,6 +13,7 @@ import pytest
 from rowcall import api
 from rowcall.core.definition import JobDefinition
 from rowcall.core.errors import DefinitionError, Problem, RunError
+from rowcall.core.plan import RunPlan
 from rowcall.core.ports import Row
 from rowcall.core.records import Progress
 from rowcall.testing import RecordingReporter
@@ -247,6 +248,18 @@ class TestTablesThatChange:
         answers = {**{n: f"row {n}" for n in range(7)}, 7: "changed", 100: "row 100"}
         assert engine.answers(job) == answers
         assert [out for out in engine.bench.outputs(job) if out["id"] < 7] == before[:7]
+
+    def test_a_row_without_a_key_that_comes_once_the_rows_are_counted_is_not_asked(self, engine: Place) -> None:
+        job = engine.job("late_null")
+        engine.fill("late_null", texts(4))
+
+        class Planned(RecordingReporter):
+            def plan(self, plan: RunPlan) -> None:
+                engine.bench.session.execute(f"INSERT INTO {job.prompts.table} VALUES (NULL, 'nobody')")
+
+        row = engine.bench.run(job, reporter=Planned())
+        assert (row.status, row.asked, row.ok) == ("done", 4, 4)
+        assert engine.answers(job) == {n: f"row {n}" for n in range(4)}
 
     def test_a_prompt_table_that_is_dropped(self, engine: Place) -> None:
         job, before = self.run(engine, "gone", "DROP TABLE {t}")

@@ -166,7 +166,8 @@ def preview(texts: SqlTexts, rendered_sql: str, keys: Sequence[Column], limit: i
 def pending(
     texts: SqlTexts, rendered_sql: str, keys: Sequence[Column], tables: Tables, *, only_new: bool, files: bool = False
 ) -> str:
-    """Write the rows to ask into the pending table. The outputs table must exist."""
+    """Write the rows to ask into the pending table. The outputs table must exist. A row without a key may have come since the
+    rows were counted; it would be inserted again each time its answer is published."""
     return fill(
         texts,
         "statements/pending",
@@ -175,6 +176,7 @@ def pending(
         answered=_answered(texts, rendered_sql, keys, tables.outputs),
         same_key=_same_key(keys, "rendered", "answered"),
         same_request="" if only_new else " AND rendered.request_hash = answered.request_hash",
+        keys_there=" AND ".join(f"key.{name} IS NOT NULL" for name in quoted_columns(keys)),
         files_once=", max(files) AS files" if files else "",
     )
 

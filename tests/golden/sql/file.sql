@@ -236,6 +236,7 @@ WHERE true AND (franchise = 'Köln'
   WHERE true
 )
   )
+  WHERE key.`review_id` IS NOT NULL
   GROUP BY request_hash, key
 ) AS rendered
 LEFT ANTI JOIN (

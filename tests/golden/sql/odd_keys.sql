@@ -219,6 +219,7 @@ WHERE true AND true) AS p
   WHERE true
 )
   )
+  WHERE key.`order id` IS NOT NULL AND key.`Tag``s` IS NOT NULL AND key.`It's` IS NOT NULL AND key.`day.of` IS NOT NULL
   GROUP BY request_hash, key
 ) AS rendered
 LEFT ANTI JOIN (

@@ -232,6 +232,7 @@ WHERE true AND true) AS p
   WHERE NOT (p.`review` IS NULL)
 )
   )
+  WHERE key.`review_id` IS NOT NULL
   GROUP BY request_hash, key
 ) AS rendered
 LEFT ANTI JOIN (

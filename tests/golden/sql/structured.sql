@@ -216,6 +216,7 @@ WHERE true AND true) AS p
   WHERE true
 )
   )
+  WHERE key.`review_id` IS NOT NULL
   GROUP BY request_hash, key
 ) AS rendered
 LEFT ANTI JOIN (

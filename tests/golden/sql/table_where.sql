@@ -220,6 +220,7 @@ WHERE true AND (review IS NOT NULL -- the rest has nothing to say
   WHERE true
 )
   )
+  WHERE key.`review_id` IS NOT NULL
   GROUP BY request_hash, key
 ) AS rendered
 LEFT ANTI JOIN (
