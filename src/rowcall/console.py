@@ -141,6 +141,7 @@ def progress_line(progress: RunProgress, plan: RunPlan, seconds: float) -> str:
     tokens = progress.input_tokens + progress.output_tokens
     parts += [f"{tokens:,} tokens"] if tokens else []
     parts += [f"{progress.waking} waiting for the endpoint to serve anybody"] if progress.waking else []
+    parts += [f"turned away {progress.turned_away:,}"] if progress.turned_away else []
     parts += ["paused"] if progress.paused else []
     parts += ["waiting for the endpoint's quota"] if progress.held else []
     parts += [f"stopping: {progress.stop[:80]}"] if progress.stop else []

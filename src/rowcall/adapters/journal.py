@@ -70,7 +70,7 @@ class FolderJournal:
         with suppress(FileNotFoundError):  # notes are replaced, and go only with their journal
             for path in sorted((self.folder / "notes").glob(f"{prefix}*")):
                 if not path.name.endswith(".part"):
-                    found[path.name] = path.read_text(encoding="utf-8")
+                    found[path.name] = path.read_text(encoding="utf-8", errors="replace")
         return found
 
     def noted_at(self, name: str) -> float | None:

@@ -29,7 +29,8 @@ def read_control(said: str | None, before: Control) -> Control:
     note = mapping(parse_json(said or ""))
     if "paused" not in note:
         return before
-    return Control(note["paused"] is True, count(note.get("concurrency")) or None)
+    concurrency = count(note.get("concurrency")) or None
+    return Control(note["paused"] is True, None if concurrency is None else min(concurrency, MOST_CONCURRENCY))
 
 
 def changed(control: Control, command: Command) -> Control:

@@ -74,7 +74,8 @@ def stop_reason(progress: Progress, budget: Budget) -> str | None:
         return f"{tokens:,} tokens used, limits.max_tokens is {budget.max_tokens:,}"
     spent = budget.cost(progress.input_tokens, progress.output_tokens)
     if budget.max_cost is not None and spent >= budget.max_cost:
-        return f"{spent:.2f} {budget.currency} spent, limits.max_cost is {budget.max_cost} {budget.currency}"
+        places = max(2, -int(budget.max_cost.as_tuple().exponent))
+        return f"{spent:.{places}f} {budget.currency} spent, limits.max_cost is {budget.max_cost} {budget.currency}"
     return None
 
 

@@ -110,7 +110,7 @@ def _redirected(reply: HttpReply) -> Reply:
 
 
 def _retry_after(headers: Mapping[str, str], in_body: object, now_ns: int) -> float | None:
-    """Seconds to wait as the headers say, else the body; None where that is not sensible (over a day)."""
+    """Seconds to wait as the headers say, else the body; None where they do not. At most a day."""
     millis = _seconds(headers.get("retry-after-ms"))
     header = headers.get("retry-after")
     given = (
@@ -120,7 +120,7 @@ def _retry_after(headers: Mapping[str, str], in_body: object, now_ns: int) -> fl
         _seconds(in_body),
     )
     wait = next((seconds for seconds in given if seconds is not None), None)
-    return None if wait is None or wait > _DAY else max(0.0, wait)
+    return None if wait is None else min(_DAY, max(0.0, wait))
 
 
 def _seconds(value: object) -> float | None:

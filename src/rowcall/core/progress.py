@@ -2,14 +2,16 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
+from typing import cast
 
-from rowcall.core.loose import mapping, parse_json, text
+from rowcall.core.loose import count, mapping, parse_json, text
 from rowcall.core.records import Progress
 
 PROGRESS_NOTES = "progress-"
 """One note a task."""
 STOP_NOTE = "stop"
+LONGEST_GRACE = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,8 @@ def read_stop(said: str | None) -> StopRequest | None:
     """The request in a stop note; None where there is none, or none that can be read."""
     note = mapping(parse_json(said or ""))
     reason, grace = text(note.get("reason")), note.get("grace")
-    return StopRequest(reason, float(grace) if isinstance(grace, int | float) else None) if reason else None
+    fit = isinstance(grace, int | float) and not isinstance(grace, bool) and 0 <= grace <= LONGEST_GRACE
+    return StopRequest(reason, float(cast("float", grace)) if fit else None) if reason else None
 
 
 def progress_note(progress: Progress) -> str:
@@ -36,10 +39,9 @@ def progress_note(progress: Progress) -> str:
 
 def read_progress(said: str) -> Progress:
     """What a task said. Total: what cannot be read says nothing."""
-    try:
-        return Progress(**json.loads(said))
-    except (ValueError, TypeError):
-        return Progress()
+    note = mapping(parse_json(said))
+    counts = {each.name: count(note.get(each.name)) or 0 for each in fields(Progress) if each.name != "stop"}
+    return Progress(**counts, stop=text(note.get("stop")) or "")
 
 
 def total(notes: Mapping[str, str]) -> Progress:

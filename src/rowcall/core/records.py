@@ -181,9 +181,9 @@ class RowCounts:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A run so far, summed over its tasks. `waking` calls wait for an endpoint that serves nobody: it starts, or is down. `room`
-    is how many calls may be in flight now; `paused` tasks start none because somebody said so, `held` ones because a quota of the
-    endpoint's is used up."""
+    """A run so far, summed over its tasks. `waking` calls wait for an endpoint that serves nobody: it starts, or is down.
+    `turned_away` calls met a rate limit. `room` is how many calls may be in flight now; `paused` tasks start none because somebody
+    said so, `held` ones because a quota of the endpoint's is used up."""
 
     asked: int = 0
     ok: int = 0
@@ -193,6 +193,7 @@ class Progress:
     input_tokens: int = 0
     output_tokens: int = 0
     waking: int = 0
+    turned_away: int = 0
     room: int = 0
     paused: int = 0
     held: int = 0
@@ -208,6 +209,7 @@ class Progress:
             input_tokens=self.input_tokens + other.input_tokens,
             output_tokens=self.output_tokens + other.output_tokens,
             waking=self.waking + other.waking,
+            turned_away=self.turned_away + other.turned_away,
             room=self.room + other.room,
             paused=self.paused + other.paused,
             held=self.held + other.held,

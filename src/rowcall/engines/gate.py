@@ -15,6 +15,7 @@ from rowcall.core.circuit import Circuit
 from rowcall.core.rates import Pause, Quotas, Use
 from rowcall.core.records import CallError, ErrorKind, Outcome, Reply
 from rowcall.core.retry import is_outage
+from rowcall.core.spans import told
 from rowcall.core.window import Sent, Window
 from rowcall.engines.recipe import Recipe
 from rowcall.engines.stopping import Stopping
@@ -45,6 +46,7 @@ class Gate:
         self.window = Window(recipe.share, recipe.adaptive)
         self.in_flight = 0
         self.waiting = 0
+        self.turned_away = 0
         self._began = now
         self._awake = False
         self._recipe = recipe
@@ -54,6 +56,7 @@ class Gate:
         self._circuit = Circuit()
         self.paused = False
         self._paused_at = now
+        self._full_since: float | None = None
         self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
         stopping.wakes(self._changed)
@@ -89,6 +92,7 @@ class Gate:
         elif self.paused and not paused:
             self._circuit.slept(now - self._paused_at)
             self._began += now - self._paused_at
+            self._full_since = None
         self.paused = paused
 
     async def enter(self, row: str, size: int, parameters: Mapping[str, object]) -> Pass | None:
@@ -164,6 +168,7 @@ class Gate:
         """Somebody is there, whatever was said."""
         self._circuit.answered()
         self._pause.answered()
+        self._full_since = None
         self._quotas.settle(call.reserved, call.size, (reply.usage.input_tokens, reply.usage.output_tokens), now)
         if reply.error is not None and reply.error.kind is ErrorKind.SERVER_ERROR:
             self.window.hold()
@@ -171,9 +176,13 @@ class Gate:
             self.window.answered(call.sent, self.in_flight, now)
 
     def _turned_away(self, call: Pass, reply: Reply, now: float) -> None:
+        self.turned_away += 1
         self._circuit.answered()
         self._quotas.give_back(call.reserved, now)
         wait = reply.retry_after or 0.0
+        self._full_since = now if self._full_since is None else self._full_since
+        if self._recipe.adaptive and reply.error is not None and now - self._full_since > self._recipe.outage + wait:
+            self._stop(f"the endpoint has turned all calls away for {now - self._full_since:.0f} s", reply.error)
         if wait > SATURATED_SECONDS:
             self.window.hold()
             self._pause.told(wait, now)
@@ -201,7 +210,10 @@ class Gate:
     def _stop_if_gone(self, error: CallError | None, now: float) -> None:
         opened, patience = self._circuit.opened, self._patience(error)
         if opened is not None and now - opened > patience and error is not None:
-            self._stopping.stop(f"the endpoint has served nobody for {patience:g} s: {error.message}")
+            self._stop(f"the endpoint has served nobody for {patience:g} s", error)
+
+    def _stop(self, why: str, error: CallError) -> None:
+        self._stopping.stop(f"{why}: {told(error, self._recipe.spans.content)}")
 
     def _patience(self, error: CallError | None) -> float:
         """How long the endpoint may serve nobody: it may have to start first, and what never was there may be misspelt."""

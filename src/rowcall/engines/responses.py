@@ -127,6 +127,8 @@ def _wait_or_abandon(
                 request = None
             meanwhile(_progress(journal))
             _pause(tasks)
+        except TerminatedError:
+            request = TERMINATED
         except KeyboardInterrupt:
             if insisted:
                 session.interrupt()

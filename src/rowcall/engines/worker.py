@@ -141,6 +141,7 @@ class _Task:
         self.slots: list[asyncio.Task[None]] = []
         self.grace = math.inf
         self.control = Control()
+        self.others = Progress()
         self.refused_in_a_row = 0
         self.counts: Counter[str] = Counter()
         self.errors: Counter[ErrorKind] = Counter()
@@ -190,6 +191,7 @@ class _Task:
             input_tokens=counts["input_tokens"],
             output_tokens=counts["output_tokens"],
             waking=counts["waking"] + (gate.waiting if gate.down else 0),
+            turned_away=gate.turned_away,
             room=gate.window.room,
             paused=int(gate.paused),
             held=int(gate.held),
@@ -223,6 +225,7 @@ class _Task:
         if reply.error is not None:
             self.errors[reply.error.kind] += 1
             self._stop_if_hopeless(reply.error)
+        self._stop_if_used_up()
         self.unsaved += 1
         # At half, so that the rest can be answered while a segment is written.
         if len(self.finished) * 2 >= self.recipe.flush_rows:
@@ -278,8 +281,13 @@ class _Task:
             self.gate.control(paused=control.paused, most=most)
             if not self.closed:
                 add_slots()
-            if reason := stop_reason(total(notes), self.recipe.budget):
-                self.stopping.stop(reason)
+            self.others = total({name: said for name, said in notes.items() if name != f"{PROGRESS_NOTES}{self.name}"})
+            self._stop_if_used_up()
+
+    def _stop_if_used_up(self) -> None:
+        """Own answers count at once, those of other tasks as they note them."""
+        if self.recipe.budget.limited and (reason := stop_reason(self.others + self.progress(), self.recipe.budget)):
+            self.stopping.stop(reason)
 
     def _notes(self) -> Mapping[str, str]:
         """What the task is told; where the run has a budget, the progress of all tasks as well."""

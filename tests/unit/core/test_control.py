@@ -11,6 +11,10 @@ UNFIT = (None, "", "{", '{"paused": tr', "[]", "null", '{"other": 1}', '{"concur
 NO_COUNTS = ("0", "-3", "true", '"8"', "2.5", "null")
 
 
+def test_more_calls_than_there_may_ever_be_are_as_many_as_there_may_be():
+    assert read_control('{"paused": false, "concurrency": 1000000000000}', Control()) == Control(concurrency=4096)
+
+
 @given(controls)
 def test_a_control_is_read_as_it_was_written(control: Control):
     assert read_control(control.as_text(), Control(paused=not control.paused, concurrency=9)) == control

@@ -1,5 +1,6 @@
 """Limits of the whole run: their arithmetic, and when a run stops."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -91,6 +92,9 @@ class TestStopReason:
         assert stop_reason(Progress(input_tokens=1_000_000, output_tokens=99_999), budget) is None
         said = stop_reason(Progress(input_tokens=1_000_000, output_tokens=100_000), budget)
         assert said == "2.00 EUR spent, limits.max_cost is 2 EUR"
+        small = replace(budget, max_cost=Decimal("0.0010"))
+        said = stop_reason(Progress(input_tokens=1600), small)
+        assert said == "0.0016 EUR spent, limits.max_cost is 0.0010 EUR"
 
 
 class TestAllAlike:

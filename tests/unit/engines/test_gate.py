@@ -1,9 +1,9 @@
 """What calls pass before they are sent, in a task that asks an endpoint in memory."""
 
-import json
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -70,14 +70,14 @@ class TestCircuit:
         endpoint, journal = FakeEndpoint(lambda _: answers.pop() if answers else GONE), MemoryJournal()
         made = recipe(endpoint, journal, share=8, outage=0.1, retry=RetryPolicy(attempts=50, base=0.001))
         report = ask(made, rows([f"row {n}" for n in range(500)]))
-        assert report["stop"] == "the endpoint has served nobody for 0.1 s: connection refused"
+        assert report["stop"] == "the endpoint has served nobody for 0.1 s: connection: connection refused"
         assert (report["asked"], report["ok"]) == (5, 5)
 
     def test_what_never_was_there_is_given_up_sooner(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(gate, "START_SECONDS", 0.05)
         made = recipe(FakeEndpoint(lambda _: GONE), MemoryJournal(), share=8, outage=3600.0)
         report = ask(made, rows([f"row {n}" for n in range(100)]))
-        assert report["stop"] == "the endpoint has served nobody for 0.05 s: connection refused"
+        assert report["stop"] == "the endpoint has served nobody for 0.05 s: connection: connection refused"
 
     def test_an_endpoint_that_starts_has_the_time_to(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(gate, "START_SECONDS", 0.0)
@@ -90,7 +90,7 @@ class TestCircuit:
         replies: list[str | HttpFailure] = [late] * 500 + [GONE] * FAILURES + ["well"]
         made = recipe(FakeEndpoint(lambda _: replies.pop()), MemoryJournal(), share=8, outage=0.1)
         report = ask(made, rows([f"row {n}" for n in range(100)]))
-        assert report["stop"] == "the endpoint has served nobody for 0.1 s: no whole reply in time"
+        assert report["stop"] == "the endpoint has served nobody for 0.1 s: timeout: no whole reply in time"
         assert report["failed"] == 0
 
     def test_one_row_that_reaches_no_server_is_enough(self) -> None:
@@ -109,6 +109,21 @@ class TestQuota:
         assert report["ok"] == 400
         assert told >= Pause.SURE
         assert len(endpoint.requests) == 400 + told, "nobody asked while the quota was used up"
+
+    def test_where_all_calls_are_turned_away_for_long_an_adaptive_run_stops(self) -> None:
+        endpoint = FakeEndpoint(lambda _: error_reply(429))
+        made = recipe(endpoint, MemoryJournal(), share=8, outage=0.3, retry=RetryPolicy(3, base=0.01, adaptive=True))
+        report = ask(replace(made, adaptive=True), rows([f"row {n}" for n in range(50)]))
+        assert "the endpoint has turned all calls away for 0 s: rate_limited (HTTP 429): status 429" in report["stop"]
+        assert (report["asked"], report["turned_away"]) == (0, len(endpoint.requests))
+
+    def test_what_servers_say_is_not_told_where_it_may_be_a_prompt(self) -> None:
+        spans = replace(recipe(FakeEndpoint(), MemoryJournal()).spans, content="none")
+        made = recipe(FakeEndpoint(lambda _: error_reply(503, message="secret")), MemoryJournal(), share=8, outage=0.01)
+        made = replace(made, spans=spans, retry=RetryPolicy(3, base=0.001, warm_up=0.0))
+        report = ask(made, rows([f"row {n}" for n in range(50)]))
+        assert "served nobody" in report["stop"]
+        assert "secret" not in report["stop"]
 
     def test_requests_of_a_minute_are_paced(self) -> None:
         endpoint = FakeEndpoint()
@@ -247,7 +262,20 @@ class TestNotes:
         for request in (StopRequest("a"), StopRequest("b", 0.0), StopRequest("c", 8.5)):
             assert read_stop(request.as_text()) == request
 
-    def test_notes_of_other_versions_are_left_out_of_the_total(self) -> None:
-        notes = {f"{PROGRESS_NOTES}a": progress_note(Progress(asked=3, ok=2, failed=1)), f"{PROGRESS_NOTES}b": "{"}
-        notes |= {f"{PROGRESS_NOTES}c": json.dumps({"asked": 1, "mood": "good"}), "stop": "{}"}
-        assert total(notes) == Progress(asked=3, ok=2, failed=1)
+    @pytest.mark.parametrize("grace", ["-1", "1e308", "true", f"1{'0' * 400}", '"8"', "NaN"])
+    def test_a_grace_that_is_no_time_is_none(self, grace: str) -> None:
+        assert read_stop(f'{{"reason": "enough", "grace": {grace}}}') == StopRequest("enough")
+
+    def test_what_cannot_be_read_of_a_task_is_left_out_of_the_total(self) -> None:
+        said = [
+            "{",
+            "[]",
+            "[" * 100_000,
+            '{"asked": "x"}',
+            '{"asked": null, "stop": 5}',
+            '{"asked": 1e400}',
+            '{"mood": 1}',
+        ]
+        notes = {f"{PROGRESS_NOTES}{number}": text for number, text in enumerate(said)}
+        notes[f"{PROGRESS_NOTES}a"] = progress_note(Progress(asked=3, ok=2, failed=1, stop="enough"))
+        assert total({**notes, "stop": "{}"}) == Progress(asked=3, ok=2, failed=1, stop="enough")
