@@ -37,6 +37,7 @@ class Lakehouse:
         self.folder = folder
         self.spark = spark
         self._server = server
+        self._registered: set[Path] = set()
 
     def create_schema(self, name: str) -> str:
         """The statement that makes a schema whose tables are folders; `name` is quoted."""
@@ -46,19 +47,24 @@ class Lakehouse:
 
     def forget(self, table: str) -> None:
         """Remove a dropped table's files, as a managed table's are; Sail leaves them."""
-        shutil.rmtree(self.folder.joinpath(*_parts(table, 3)), ignore_errors=True)
+        place = self.folder.joinpath(*_parts(table, 3))
+        shutil.rmtree(place, ignore_errors=True)
+        self._registered.discard(place)
 
     def check_table(self, name: str) -> None:
         """Raises `SetupError` for a table it cannot keep."""
         _parts(name, 3)
 
     def register(self) -> None:
-        """Register the tables of the folder that the catalog does not know, such as those another process made."""
+        """Register the tables of the folder that the catalog does not know, such as those another process made. Each once: Sail
+        keeps something of every statement."""
         from pyspark.errors import PySparkException
 
-        for statement in _registrations(self):
-            with suppress(PySparkException):  # a half made table is as good as none
-                self.spark.sql(statement)
+        for place, statement in _registrations(self):
+            if place not in self._registered:
+                with suppress(PySparkException):  # a half made table is as good as none
+                    self.spark.sql(statement)
+                    self._registered.add(place)
 
     def stop(self) -> None:
         self.spark.stop()
@@ -124,15 +130,16 @@ def _settings(catalogs: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _registrations(lakehouse: Lakehouse) -> Iterator[str]:
+def _registrations(lakehouse: Lakehouse) -> Iterator[tuple[Path, str]]:
+    """The folders of schemas and tables, each with the statement that makes it known."""
     for schema in sorted(path for path in lakehouse.folder.glob("*/*") if _is_plain(path) and _is_plain(path.parent)):
         schema_name = ".".join(identifier(part) for part in schema.relative_to(lakehouse.folder).parts)
-        yield lakehouse.create_schema(schema_name)
+        yield schema, lakehouse.create_schema(schema_name)
         for table in sorted(
             path for path in schema.iterdir() if _is_plain(path) and any(path.glob("_delta_log/*.json"))
         ):
             name = f"{schema_name}.{identifier(table.name)}"
-            yield f"CREATE TABLE IF NOT EXISTS {name} USING delta LOCATION {literal(str(table))}"
+            yield table, f"CREATE TABLE IF NOT EXISTS {name} USING delta LOCATION {literal(str(table))}"
 
 
 def _is_plain(folder: Path) -> bool:
