@@ -104,6 +104,7 @@ WHERE true AND true) AS p
   WHERE true
 )
   )
+  WHERE key.`id` IS NOT NULL
   GROUP BY request_hash, key
 ) AS rendered
 LEFT ANTI JOIN (
