@@ -1,7 +1,7 @@
 """What every call of a task passes before it is sent: the window, the quotas, the circuit, a pause.
 
-Calls stand in line; the first of them goes as soon as all allow it, and what came back of it is told afterwards. The decisions are
-in `core.window`, `core.rates` and `core.circuit`; here is only the waiting.
+Calls stand in line; the first of them goes as soon as all allow it, and what came back of it is told afterwards. How each of them
+works is in `core.window`, `core.rates` and `core.circuit`; here is the waiting, and which of them a reply is for.
 """
 
 import asyncio
@@ -113,6 +113,7 @@ class Gate:
     def heard(self) -> None:
         """The endpoint is there, though a call to it goes on: it has begun a run, say."""
         self._awake = True
+        self._full_since = None
         self._circuit.answered()
         self._changed.set()
 
