@@ -113,7 +113,7 @@ def _read_manifest(run_id: str, journal: Journal) -> dict[str, Any] | None:
         manifest = json.loads(said)
         states = {name: bool(manifest[name]) for name in ("over", "told")}
         return {**manifest, **states, "written_at": float(manifest["written_at"])}
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise _unpublishable(run_id, journal, "its manifest cannot be read") from error
 
 

@@ -148,7 +148,11 @@ def test_a_run_that_died_after_its_end_stays_done(bench: Bench, monkeypatch: pyt
     assert [(run["status"], run["ok"]) for run in runs] == [("done", 3), ("done", 0)]
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"over": false}', '{"over": false, "written_at": 1, "row": {}}'])
+BROKEN = ("", "{", "[]", '{"over": false}', '{"over": false, "written_at": 1, "row": {}}')
+ENDLESS = f'{{"over": false, "told": false, "written_at": 1{"0" * 400}}}'
+
+
+@pytest.mark.parametrize("text", [*BROKEN, ENDLESS], ids=[*map(repr, BROKEN), "endless"])
 def test_a_broken_manifest_is_told_with_its_place(bench: Bench, text: str):
     job = make_job("broken")
     bench.fill("broken", texts(2))

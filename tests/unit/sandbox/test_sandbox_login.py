@@ -139,7 +139,7 @@ class Guarded(str):
         raise AssertionError("compared as it is")
 
     __ne__ = __eq__
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # it compares by rules of its own
 
 
 def test_secrets_are_compared_in_constant_time_only(monkeypatch: pytest.MonkeyPatch) -> None:
