@@ -111,8 +111,9 @@ def _read_manifest(run_id: str, journal: Journal) -> dict[str, Any] | None:
         return None
     try:
         manifest = json.loads(said)
-        states = {name: bool(manifest[name]) for name in ("over", "told")}
-        return {**manifest, **states, "written_at": float(manifest["written_at"])}
+        over = bool(manifest["over"])
+        told = bool(manifest.get("told", over))  # earlier versions did not tell the two apart
+        return {**manifest, "over": over, "told": told, "written_at": float(manifest["written_at"])}
     except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise _unpublishable(run_id, journal, "its manifest cannot be read") from error
 
