@@ -147,7 +147,7 @@ class TestJournal:
     def test_that_fills_up_loses_what_it_says(self, house_with_disk: House, engine: dict[str, Any]) -> None:
         bench, made = house_with_disk.bench, job(f"fills_up_{engine.get('kind', 'responses')}", engine)
         house_with_disk.fill(made.job)
-        bench.behave(latency_ms=20)
+        bench.behave(latency_ms=250)
         try:
             said = failed(bench, made, FillsUp(disk=self.HERE))
         finally:
