@@ -15,7 +15,7 @@ import pyspark
 JARS = Path(__file__).parents[2] / ".spark-jars"
 EXECUTORS = 2
 LOCAL_CLUSTER = f"local-cluster[{EXECUTORS},1,1024]"
-PATIENCE = 200.0
+PATIENCE = 280.0
 """Seconds: JVMs that start beside much else take their time."""
 _HOME = Path(pyspark.__file__).parent
 _QUICK_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"

@@ -35,19 +35,20 @@ runs: {{table: test.runs}}
 
 
 @contextmanager
-def command(folder: Path, sandbox: SandboxProcess) -> Iterator["subprocess.Popen[str]"]:
-    """`rowcall.run` in a process of its own; all that it started is gone at the end."""
+def command(folder: Path, sandbox: SandboxProcess) -> Iterator["subprocess.Popen[bytes]"]:
+    """`rowcall.run` in a process of its own, what it says in two files: a pipe that nobody reads would hold it up, and one that
+    what it started holds open would never end. All that it started is gone at the end."""
     (folder / "job.yml").write_text(JOB)
     login = {"DATABRICKS_CONFIG_FILE": sandbox.config_file, "DATABRICKS_CONFIG_PROFILE": sandbox.profile}
     script = str(Path(__file__).with_name("run_job.py"))
-    process = subprocess.Popen(
-        [sys.executable, script, str(folder / "tables"), "job.yml"],
-        cwd=folder,
-        env={**os.environ, **login},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    with (folder / "said").open("wb") as said, (folder / "errors").open("wb") as errors:
+        process = subprocess.Popen(
+            [sys.executable, script, str(folder / "tables"), "job.yml"],
+            cwd=folder,
+            env={**os.environ, **login},
+            stdout=said,
+            stderr=errors,
+        )
     started = psutil.Process(process.pid)
     try:
         yield process
@@ -56,14 +57,14 @@ def command(folder: Path, sandbox: SandboxProcess) -> Iterator["subprocess.Popen
             one.kill()
 
 
-def kill_driver(process: "subprocess.Popen[str]") -> list[psutil.Process]:
+def kill_driver(process: "subprocess.Popen[bytes]") -> list[psutil.Process]:
     """Kill Python and its JVM; returns the processes that they leave behind."""
     started = psutil.Process(process.pid)
     children = started.children(recursive=True)
     jvm = next(child for child in children if "org.apache.spark.deploy.SparkSubmit" in child.cmdline())
     for one in (started, jvm):
         one.kill()
-    process.communicate(timeout=30)
+    process.wait(timeout=30)
     return [child for child in children if child != jvm]
 
 
@@ -80,8 +81,9 @@ def test_a_killed_driver_is_gone_on_from_and_pays_at_most_a_flush_again(
         wait_until(lambda: process.poll() is not None or figures()["answered"] > ROWS // 3, PATIENCE)
         left_behind = kill_driver(process)
     with command(tmp_path, sandbox) as process:
-        said, errors = process.communicate(timeout=PATIENCE)
-    assert said, errors
+        process.wait(timeout=PATIENCE)
+    said = (tmp_path / "said").read_text()
+    assert said, (tmp_path / "errors").read_text()
     _, survivors = psutil.wait_procs(left_behind, timeout=30)
     for survivor in survivors:
         survivor.kill()
