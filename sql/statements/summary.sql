@@ -6,6 +6,8 @@ SELECT
   sum(greatest(attempts - 1, 0)) AS retries,
   sum(coalesce(usage.input_tokens, 0)) AS input_tokens,
   sum(coalesce(usage.output_tokens, 0)) AS output_tokens,
+  sum(coalesce(usage.cached_tokens, 0)) AS cached_tokens,
+  sum(coalesce(usage.reasoning_tokens, 0)) AS reasoning_tokens,
   sum(cost) AS cost
 FROM (
   SELECT

@@ -28,6 +28,10 @@ CREATE TABLE IF NOT EXISTS $runs (
   ended_at TIMESTAMP,
   rowcall_version STRING,
   statement_ids ARRAY<STRING> COMMENT 'Its statements in the query history of the SQL warehouse, in order',
-  context MAP<STRING, STRING> COMMENT 'Where it ran: host, git commit, Databricks job and run ids'
+  context MAP<STRING, STRING> COMMENT 'Where it ran: host, git commit, Databricks job and run ids, its journal',
+  cached_tokens BIGINT COMMENT 'Input tokens that the endpoint had in its cache; part of input_tokens',
+  reasoning_tokens BIGINT COMMENT 'Output tokens that went into reasoning; part of output_tokens',
+  slot_seconds MAP<STRING, DOUBLE> COMMENT 'Where the time of its call slots went, by state, summed over tasks',
+  bound_by STRING COMMENT 'What held it up, and which number to change'
 ) USING DELTA
 COMMENT 'Every run of every rowcall job'

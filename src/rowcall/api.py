@@ -2,8 +2,7 @@
 
 import os
 import secrets
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -12,11 +11,9 @@ from typing import Any
 
 from rowcall import __version__, lock, runner
 from rowcall.adapters.packaged import sql_texts
-from rowcall.control import RunState, journal_place, look, tell
 from rowcall.core import sql
-from rowcall.core.control import Command
 from rowcall.core.definition import JobDefinition
-from rowcall.core.errors import DefinitionError, Problem, RunError, SqlError
+from rowcall.core.errors import DefinitionError, Problem
 from rowcall.core.job_file.reader import MAX_CHARACTERS, locate, parse_job
 from rowcall.core.plan import RunOptions, RunPlan, bind, make_plan
 from rowcall.core.ports import Reporter, Row, SqlSession
@@ -26,7 +23,7 @@ from rowcall.facts import LoadedJob, count_rows, facts
 from rowcall.publishing import repeated
 from rowcall.recovery import recover
 from rowcall.waiting import wait_until_ready
-from rowcall.wiring import Archive, Options, Surroundings, archive, surroundings
+from rowcall.wiring import Options, Surroundings, surroundings
 
 
 class Quiet:
@@ -115,63 +112,6 @@ def _make_volume(session: SqlSession, volume: tuple[str, str, str]) -> None:
     schema = ".".join(sql.identifier(part) for part in volume[:2])
     repeated(session, partial(session.create_schema, schema))
     repeated(session, partial(session.execute, sql.create_volume(sql_texts(), volume)))
-
-
-def runs(table: str, *, job: str | None = None, limit: int = 20, options: Options | None = None) -> list[Row]:
-    """Rows of a runs table, newest first. Raises `RunError` where there is no such table."""
-    with _archive(table, options) as found:
-        return found.session.query(_runs_query(table, limit), {"job": job or "", "run_id": ""})
-
-
-def find_run(table: str, run_id: str, *, options: Options | None = None) -> Row:
-    """The row of the run whose id is, or begins with, `run_id`. Raises `RunError` where there is not exactly one."""
-    with _archive(table, options) as found:
-        return _one_run(found.session, table, run_id)
-
-
-def failures(table: str, run_id: str, *, limit: int = 50, options: Options | None = None) -> list[Row]:
-    """The rows of a run's outputs that have no ok answer. Raises `RunError` where there is not exactly one such run."""
-    with _archive(table, options) as found:
-        run = _one_run(found.session, table, run_id)
-        outputs = sql.quote_table(str(run["outputs_table"]))
-        return found.session.query(sql.list_failures(sql_texts(), outputs, limit), {"run_id": run["run_id"]})
-
-
-def control(table: str, run_id: str, command: Command | None = None, *, options: Options | None = None) -> RunState:
-    """Tell a run that goes on to pause, resume, stop or have so many calls in flight; how far it is, and what it was told.
-
-    Its tasks obey within a flush. Raises `RunError` where there is not exactly one such run, where it is over, and where it cannot
-    do that.
-    """
-    with _archive(table, options) as found:
-        row = _one_run(found.session, table, run_id)
-        journal = found.journal(journal_place(row))
-        if command is not None:
-            tell(row, journal, command)
-        return look(row, journal)
-
-
-def _one_run(session: SqlSession, table: str, run_id: str) -> Row:
-    found = session.query(_runs_query(table, 2), {"job": "", "run_id": run_id})
-    if len(found) != 1:
-        what = f"more than one run that begins with {run_id}" if found else f"no run {run_id}"
-        raise RunError(f"{table} has {what}. See rowcall runs.")
-    return found[0]
-
-
-def _runs_query(table: str, limit: int) -> str:
-    return sql.list_runs(sql_texts(), sql.quote_table(table), limit)
-
-
-@contextmanager
-def _archive(table: str, options: Options | None) -> Generator[Archive]:
-    with archive([sql.quote_table(table)], options or Options()) as found:
-        try:
-            yield found
-        except SqlError as error:
-            if error.missing:
-                raise RunError(f"there is no table {table}: no job was run here yet, or name its runs table") from error
-            raise
 
 
 def _run_options(*, only_new: bool = False, preview_rows: int = 3) -> RunOptions:

@@ -43,10 +43,10 @@ def runs(
     home: Home = HOME,
 ) -> None:
     """List runs, newest first."""
-    from rowcall import api, console
+    from rowcall import console, history
 
     with errors():
-        found = api.runs(table, job=job, limit=limit, options=options_of(home, profile, sandbox, warehouse))
+        found = history.runs(table, job=job, limit=limit, options=options_of(home, profile, sandbox, warehouse))
     if as_json:
         print_json(found)
     elif found:
@@ -76,10 +76,10 @@ def show(
     home: Home = HOME,
 ) -> None:
     """Show one run."""
-    from rowcall import api, console
+    from rowcall import console, history
 
     with errors():
-        row = api.find_run(table, run_id, options=options_of(home, profile, sandbox, warehouse))
+        row = history.find_run(table, run_id, options=options_of(home, profile, sandbox, warehouse))
     if as_json:
         print_json(row)
     else:
@@ -101,10 +101,10 @@ def failures(
     home: Home = HOME,
 ) -> None:
     """List a run's rows that have no ok answer, and why."""
-    from rowcall import api, console
+    from rowcall import console, history
 
     with errors():
-        found = api.failures(table, run_id, limit=limit, options=options_of(home, profile, sandbox, warehouse))
+        found = history.failures(table, run_id, limit=limit, options=options_of(home, profile, sandbox, warehouse))
     if as_json:
         print_json(found)
     elif found:
@@ -131,11 +131,11 @@ def ctl(
     home: Home = HOME,
 ) -> None:
     """Steer a run that goes on: pause, resume, concurrency N, stop. Its tasks obey within a flush."""
-    from rowcall import api, console
+    from rowcall import console, history
 
     command = _command(action, calls)
     with errors():
-        state = api.control(table, run_id, command, options=options_of(home, profile, sandbox, warehouse))
+        state = history.control(table, run_id, command, options=options_of(home, profile, sandbox, warehouse))
     if as_json:
         print_json(state.as_json())
     else:

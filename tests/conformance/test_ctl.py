@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from rowcall import api, cli
+from rowcall import cli, history
 from rowcall.console import print_state
 from rowcall.control import RunState, journal_place, look, tell
 from rowcall.core.control import Command, Control
@@ -225,7 +225,7 @@ def test_another_process_steers_a_run(
         assert "paused" in shown
         wait_until(lambda: figures()["in_flight"] == 0)
         answered = figures()["answered"]
-        state = api.control(table, "20", "stop", options=options)
+        state = history.control(table, "20", "stop", options=options)
         assert (state.progress.asked, state.control.paused) == (answered, True)
         row = json.loads(started.communicate(timeout=60)[0].splitlines()[-1])
     finally:
@@ -233,7 +233,7 @@ def test_another_process_steers_a_run(
         started.wait(30)
     assert (row["run_id"], row["status"], row["ok"]) == (state.run_id, "stopped", answered)
     with pytest.raises(RunError, match="is over: stopped"):
-        api.control(table, state.run_id, "pause", options=options)
+        history.control(table, state.run_id, "pause", options=options)
 
 
 @pytest.mark.parametrize("words", [["concurrency"], ["pause", "3"]])

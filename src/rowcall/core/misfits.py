@@ -124,13 +124,18 @@ def same_tables(outputs: str, traces: str, runs: str) -> list[Problem]:
     return [Problem("", "outputs.table", said, hint="Name another one.")]
 
 
-def shared_misfits(name: str, columns: Sequence[Column] | None, texts: sql.SqlTexts) -> list[Problem]:
-    """A traces or runs table of another kind would be found out only when all is paid for."""
+def shared_misfits(name: str, table: str, columns: Sequence[Column] | None, texts: sql.SqlTexts) -> list[Problem]:
+    """A traces or runs table of another kind would be found out only when all is paid for. `table` is quoted."""
     if columns is None:
         return []
-    lacks = [column for column in sql.column_names(texts[f"tables/{name}"]) if column not in {c.name for c in columns}]
+    there, wanted = {column.name for column in columns}, sql.column_definitions(texts[f"tables/{name}"])
+    lacks = [column for column in wanted if column not in there]
     said = f"the table exists but lacks {', '.join(lacks[:5])}"
-    hint = "It may be an earlier version's: name another table, or drop this one."
+    if len(lacks) == len(wanted):
+        hint = "Name another table."
+    else:
+        added = ", ".join(wanted[column] for column in lacks)
+        hint = f"If it is an earlier version's: ALTER TABLE {table} ADD COLUMNS ({added}). Else name another table."
     return [Problem("", f"{name}.table", said, hint=hint)] if lacks else []
 
 

@@ -116,7 +116,8 @@ def bind(definition: JobDefinition, facts: Facts, texts: sql.SqlTexts, run: "Run
     answer_type = answer.ddl if answer else "STRING"
     if facts.outputs is not None and not problems:
         problems += outputs_misfits(definition.outputs.table, facts.outputs, keys, answer_type)
-    problems += shared_misfits("traces", facts.traces, texts) + shared_misfits("runs", facts.runs, texts)
+    traces, runs = tables_beside(definition)
+    problems += shared_misfits("traces", traces, facts.traces, texts) + shared_misfits("runs", runs, facts.runs, texts)
     if problems or request is None:
         raise DefinitionError(problems)
     endpoint = endpoint_plan(definition, facts.endpoint, answer)

@@ -1,7 +1,7 @@
 """What a run came to: the values behind the summary, its JSON, and its row in the runs table."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from rowcall.core.errors import RunError
@@ -26,6 +26,8 @@ class Tally:
     input_tokens: int = 0
     output_tokens: int = 0
     cost: float | None = None
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
 
     @property
     def failed(self) -> int:
@@ -34,7 +36,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """A row of the runs table. Times are Unix microseconds."""
+    """A row of the runs table. Times are Unix microseconds. What has a default here the manifests of earlier versions lack."""
 
     run_id: str
     job: str
@@ -65,6 +67,10 @@ class RunRow:
     rowcall_version: str
     statement_ids: Sequence[str]
     context: Mapping[str, str]
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+    slot_seconds: Mapping[str, float] = field(default_factory=dict[str, float])
+    bound_by: str | None = None
 
     @property
     def seconds(self) -> float:
@@ -101,6 +107,8 @@ def tally(rows: Sequence[Mapping[str, Any]]) -> Tally:
         input_tokens=sum(int(row["input_tokens"] or 0) for row in rows),
         output_tokens=sum(int(row["output_tokens"] or 0) for row in rows),
         cost=sum(costs) if costs else None,
+        cached_tokens=sum(int(row.get("cached_tokens") or 0) for row in rows),
+        reasoning_tokens=sum(int(row.get("reasoning_tokens") or 0) for row in rows),
     )
 
 
@@ -156,6 +164,8 @@ def ended(
         input_tokens=total.input_tokens,
         output_tokens=total.output_tokens,
         cost=total.cost,
+        cached_tokens=total.cached_tokens,
+        reasoning_tokens=total.reasoning_tokens,
         ended_at=ended_at,
         statement_ids=[*row.statement_ids, *statement_ids],
     )
@@ -174,7 +184,9 @@ def record(row: RunRow) -> "pa.Table":
         "ended_at": when,
     }
     kinds |= {"failures": pa.map_(text, number), "context": pa.map_(text, text), "statement_ids": pa.list_(text)}
-    values = asdict(row) | {"failures": list(row.failures.items()), "context": list(row.context.items())}
+    kinds |= {"slot_seconds": pa.map_(text, pa.float64())}
+    maps = {name: list(getattr(row, name).items()) for name in ("failures", "context", "slot_seconds")}
+    values = asdict(row) | maps
     schema = pa.schema(
         [(name, kinds.get(name) or (number if isinstance(value, int) else text)) for name, value in values.items()]
     )

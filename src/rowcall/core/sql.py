@@ -269,7 +269,17 @@ def quoted_columns(columns: Sequence[Column]) -> list[str]:
 
 def column_names(create_table: str) -> list[str]:
     """The columns of one of the files under `sql/tables/`, which have one a line."""
-    return [line.split()[0] for line in create_table.splitlines() if line.startswith("  ") and line.strip()[0] != "$"]
+    return list(column_definitions(create_table))
+
+
+def column_definitions(create_table: str) -> dict[str, str]:
+    """The columns of such a file, each with its type: `cost` → `cost DOUBLE`."""
+    found: dict[str, str] = {}
+    for line in create_table.splitlines():
+        if line.startswith("  ") and line.strip()[0] != "$":
+            definition = re.sub(r"( COMMENT '.*')?,?$", "", line.strip())
+            found[definition.split()[0]] = definition
+    return found
 
 
 def _quoted(parts: Sequence[str]) -> str:

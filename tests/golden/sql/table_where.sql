@@ -190,7 +190,11 @@ CREATE TABLE IF NOT EXISTS `main`.`rowcall`.`runs` (
   ended_at TIMESTAMP,
   rowcall_version STRING,
   statement_ids ARRAY<STRING> COMMENT 'Its statements in the query history of the SQL warehouse, in order',
-  context MAP<STRING, STRING> COMMENT 'Where it ran: host, git commit, Databricks job and run ids'
+  context MAP<STRING, STRING> COMMENT 'Where it ran: host, git commit, Databricks job and run ids, its journal',
+  cached_tokens BIGINT COMMENT 'Input tokens that the endpoint had in its cache; part of input_tokens',
+  reasoning_tokens BIGINT COMMENT 'Output tokens that went into reasoning; part of output_tokens',
+  slot_seconds MAP<STRING, DOUBLE> COMMENT 'Where the time of its call slots went, by state, summed over tasks',
+  bound_by STRING COMMENT 'What held it up, and which number to change'
 ) USING DELTA
 COMMENT 'Every run of every rowcall job';
 
@@ -326,6 +330,8 @@ SELECT
   sum(greatest(attempts - 1, 0)) AS retries,
   sum(coalesce(usage.input_tokens, 0)) AS input_tokens,
   sum(coalesce(usage.output_tokens, 0)) AS output_tokens,
+  sum(coalesce(usage.cached_tokens, 0)) AS cached_tokens,
+  sum(coalesce(usage.reasoning_tokens, 0)) AS reasoning_tokens,
   sum(cost) AS cost
 FROM (
   SELECT

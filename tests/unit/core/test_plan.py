@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rowcall.adapters.packaged import sql_texts
+from rowcall.core import sql
 from rowcall.core.definition import JobDefinition
 from rowcall.core.endpoint_plan import EndpointFacts
 from rowcall.core.errors import DefinitionError, Problem
@@ -195,6 +196,19 @@ class TestExistingOutputs:
         kept = Column("answer", "struct<mood:string,odd name:array<int>,price:decimal(10,2)>")
         outputs = (OUTPUTS[0], kept, *OUTPUTS[2:])
         assert bound(job(**structured), outputs=outputs).answer is not None
+
+    def test_of_runs_that_an_earlier_version_made_are_told_how_to_grow(self) -> None:
+        wanted = [Column(name, "string") for name in sql.column_names(sql_texts()["tables/runs"])]
+        (problem,) = problems(job(), runs=tuple(one for one in wanted if one.name not in ("cost", "slot_seconds")))
+        assert (problem.key, problem.message) == ("runs.table", "the table exists but lacks cost, slot_seconds")
+        assert (
+            "ALTER TABLE `main`.`rowcall`.`runs` ADD COLUMNS (cost DOUBLE, slot_seconds MAP<STRING, DOUBLE>)"
+            in problem.hint
+        )
+
+    def test_of_runs_that_are_something_else(self) -> None:
+        (problem,) = problems(job(), runs=(Column("x", "int"),))
+        assert problem.hint == "Name another table."
 
     def test_are_not_looked_at_while_the_key_is_wrong(self) -> None:
         assert [problem.key for problem in problems(key("nope"), outputs=OUTPUTS[1:])] == ["prompts.key"]

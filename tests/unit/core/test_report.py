@@ -63,7 +63,16 @@ class TestTally:
     def test_adds_up(self) -> None:
         made = report.tally(
             [
-                summary("ok", 5, retries=2, input_tokens=50, output_tokens=20, cost=0.5),
+                summary(
+                    "ok",
+                    5,
+                    retries=2,
+                    input_tokens=50,
+                    output_tokens=20,
+                    cost=0.5,
+                    cached_tokens=30,
+                    reasoning_tokens=9,
+                ),
                 summary("error", 2, "rate_limited", retries=10),
                 summary("error", 1, "timeout", input_tokens=3, cost=0.25),
                 summary("refused", 4, cost=None, retries=None),
@@ -77,6 +86,8 @@ class TestTally:
             input_tokens=53,
             output_tokens=20,
             cost=0.75,
+            cached_tokens=30,
+            reasoning_tokens=9,
         )
         assert made.failed == 7
 

@@ -1,0 +1,69 @@
+"""Looking at runs that were, and steering one that goes on: what the commands that name a run call."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from rowcall.adapters.packaged import sql_texts
+from rowcall.control import RunState, journal_place, look, tell
+from rowcall.core import sql
+from rowcall.core.control import Command
+from rowcall.core.errors import RunError, SqlError
+from rowcall.core.ports import Row, SqlSession
+from rowcall.wiring import Archive, Options, archive
+
+
+def runs(table: str, *, job: str | None = None, limit: int = 20, options: Options | None = None) -> list[Row]:
+    """Rows of a runs table, newest first. Raises `RunError` where there is no such table."""
+    with _archive(table, options) as found:
+        return found.session.query(_runs_query(table, limit), {"job": job or "", "run_id": ""})
+
+
+def find_run(table: str, run_id: str, *, options: Options | None = None) -> Row:
+    """The row of the run whose id is, or begins with, `run_id`. Raises `RunError` where there is not exactly one."""
+    with _archive(table, options) as found:
+        return _one_run(found.session, table, run_id)
+
+
+def failures(table: str, run_id: str, *, limit: int = 50, options: Options | None = None) -> list[Row]:
+    """The rows of a run's outputs that have no ok answer. Raises `RunError` where there is not exactly one such run."""
+    with _archive(table, options) as found:
+        run = _one_run(found.session, table, run_id)
+        outputs = sql.quote_table(str(run["outputs_table"]))
+        return found.session.query(sql.list_failures(sql_texts(), outputs, limit), {"run_id": run["run_id"]})
+
+
+def control(table: str, run_id: str, command: Command | None = None, *, options: Options | None = None) -> RunState:
+    """Tell a run that goes on to pause, resume, stop or have so many calls in flight; how far it is, and what it was told.
+
+    Its tasks obey within a flush. Raises `RunError` where there is not exactly one such run, where it is over, and where it cannot
+    do that.
+    """
+    with _archive(table, options) as found:
+        row = _one_run(found.session, table, run_id)
+        journal = found.journal(journal_place(row))
+        if command is not None:
+            tell(row, journal, command)
+        return look(row, journal)
+
+
+def _one_run(session: SqlSession, table: str, run_id: str) -> Row:
+    found = session.query(_runs_query(table, 2), {"job": "", "run_id": run_id})
+    if len(found) != 1:
+        what = f"more than one run that begins with {run_id}" if found else f"no run {run_id}"
+        raise RunError(f"{table} has {what}. See rowcall runs.")
+    return found[0]
+
+
+def _runs_query(table: str, limit: int) -> str:
+    return sql.list_runs(sql_texts(), sql.quote_table(table), limit)
+
+
+@contextmanager
+def _archive(table: str, options: Options | None) -> Generator[Archive]:
+    with archive([sql.quote_table(table)], options or Options()) as found:
+        try:
+            yield found
+        except SqlError as error:
+            if error.missing:
+                raise RunError(f"there is no table {table}: no job was run here yet, or name its runs table") from error
+            raise
