@@ -29,13 +29,15 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What a run may use. Prices are per million tokens; None means no limit."""
+    """What a run may use, None means no limit; and what it pays, per million tokens. A cached token costs what others of the input
+    do where it has no price of its own."""
 
     max_failures: int | None = None
     max_tokens: int | None = None
     max_cost: Decimal | None = None
     input_price: Decimal = Decimal(0)
     output_price: Decimal = Decimal(0)
+    cached_price: Decimal | None = None
     currency: str = ""
 
     @property
@@ -43,8 +45,12 @@ class Budget:
         """Whether there is anything that may not be exceeded."""
         return any(most is not None for most in (self.max_failures, self.max_tokens, self.max_cost))
 
-    def cost(self, input_tokens: int, output_tokens: int) -> Decimal:
-        return (self.input_price * input_tokens + self.output_price * output_tokens) / 1_000_000
+    def cost(self, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> Decimal:
+        """Cached tokens are part of the input, reasoning is part of the output."""
+        cached_price = self.input_price if self.cached_price is None else self.cached_price
+        cached = min(cached_tokens, input_tokens)
+        paid = self.input_price * (input_tokens - cached) + cached_price * cached + self.output_price * output_tokens
+        return paid / 1_000_000
 
 
 def split(concurrency: int, tasks: int, rows: int) -> Split:
@@ -72,7 +78,7 @@ def stop_reason(progress: Progress, budget: Budget) -> str | None:
     tokens = progress.input_tokens + progress.output_tokens
     if budget.max_tokens is not None and tokens >= budget.max_tokens:
         return f"{tokens:,} tokens used, limits.max_tokens is {budget.max_tokens:,}"
-    spent = budget.cost(progress.input_tokens, progress.output_tokens)
+    spent = budget.cost(progress.input_tokens, progress.output_tokens, progress.cached_tokens)
     if budget.max_cost is not None and spent >= budget.max_cost:
         places = max(2, -int(budget.max_cost.as_tuple().exponent))
         return f"{spent:.{places}f} {budget.currency} spent, limits.max_cost is {budget.max_cost} {budget.currency}"

@@ -165,6 +165,7 @@ def make_plan(definition: JobDefinition, bound: Bound, facts: Facts, counts: Row
         max_cost=limits.max_cost.amount if limits.max_cost else None,
         input_price=price.input if price else Decimal(0),
         output_price=price.output if price else Decimal(0),
+        cached_price=price.cached_input if price else None,
         currency=price.currency if price else "",
     )
     return RunPlan(

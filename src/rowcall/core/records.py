@@ -192,6 +192,7 @@ class Progress:
     retries: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+    cached_tokens: int = 0
     waking: int = 0
     turned_away: int = 0
     room: int = 0
@@ -208,6 +209,7 @@ class Progress:
             retries=self.retries + other.retries,
             input_tokens=self.input_tokens + other.input_tokens,
             output_tokens=self.output_tokens + other.output_tokens,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
             waking=self.waking + other.waking,
             turned_away=self.turned_away + other.turned_away,
             room=self.room + other.room,

@@ -58,6 +58,7 @@ def replies_of(plan: RunPlan, engine: AiQueryPlan) -> Replies:
         input_price=str(budget.input_price),
         output_price=str(budget.output_price),
         currency=budget.currency,
+        cached_price=None if budget.cached_price is None else str(budget.cached_price),
     )
 
 

@@ -42,6 +42,7 @@ class Replies:
     input_price: str
     output_price: str
     currency: str
+    cached_price: str | None = None
 
     @property
     def table(self) -> str:
@@ -198,8 +199,12 @@ class Collector:
         replies, usage = self._replies, reply.usage
         if not replies.currency or not (usage.input_tokens or usage.output_tokens):
             return None
-        budget = Budget(input_price=Decimal(replies.input_price), output_price=Decimal(replies.output_price))
-        return float(budget.cost(usage.input_tokens or 0, usage.output_tokens or 0))
+        budget = Budget(
+            input_price=Decimal(replies.input_price),
+            output_price=Decimal(replies.output_price),
+            cached_price=None if replies.cached_price is None else Decimal(replies.cached_price),
+        )
+        return float(budget.cost(usage.input_tokens or 0, usage.output_tokens or 0, usage.cached_tokens or 0))
 
     def _write(self, finished: Iterator[Finished]) -> None:
         """Make what is finished durable, a segment at a time."""

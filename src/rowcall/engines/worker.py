@@ -190,6 +190,7 @@ class _Task:
             retries=counts["retries"],
             input_tokens=counts["input_tokens"],
             output_tokens=counts["output_tokens"],
+            cached_tokens=counts["cached_tokens"],
             waking=counts["waking"] + (gate.waiting if gate.down else 0),
             turned_away=gate.turned_away,
             room=gate.window.room,
@@ -213,13 +214,14 @@ class _Task:
     def _finish(self, row: Row, call: Call) -> None:
         reply, usage, counts = call.reply, call.reply.usage, self.counts
         spans = call_spans(call, row.request or "", self.recipe.spans) if call.attempts else []
-        tokens = usage.input_tokens or 0, usage.output_tokens or 0
+        tokens = usage.input_tokens or 0, usage.output_tokens or 0, usage.cached_tokens or 0
         cost = float(self.recipe.budget.cost(*tokens)) if self.recipe.budget.currency and any(tokens) else None
         self.finished.append(Finished(call, spans, cost, row.keys))
         counts["asked"] += 1
         counts["ok"] += reply.outcome is Outcome.OK
         counts["input_tokens"] += tokens[0]
         counts["output_tokens"] += tokens[1]
+        counts["cached_tokens"] += tokens[2]
         refused = reply.error is not None and stops_run(reply.error.kind)
         self.refused_in_a_row = self.refused_in_a_row + 1 if refused else 0
         if reply.error is not None:

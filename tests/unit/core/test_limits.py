@@ -68,6 +68,17 @@ def test_a_price_is_per_million_tokens_and_exact() -> None:
     assert budget.cost(10, 20) == Decimal("0.0000135")
 
 
+def test_cached_tokens_are_part_of_the_input_and_may_have_a_price_of_their_own() -> None:
+    budget = Budget(input_price=Decimal(2), output_price=Decimal(8), currency="USD")
+    assert budget.cost(1_000_000, 500_000, 600_000) == Decimal(6)
+    cheaper = replace(budget, cached_price=Decimal("0.5"))
+    assert cheaper.cost(1_000_000, 500_000, 600_000) == Decimal("5.1")
+    assert replace(budget, cached_price=Decimal(0)).cost(1_000_000, 0, 1_000_000) == 0
+    assert cheaper.cost(100, 0, 200) == cheaper.cost(100, 0, 100), (
+        "an endpoint may not tell more of them than of the whole"
+    )
+
+
 class TestStopReason:
     def test_no_limits_never_stop(self) -> None:
         assert stop_reason(Progress(failed=10**9, input_tokens=10**12), Budget()) is None
@@ -86,6 +97,11 @@ class TestStopReason:
         assert stop_reason(Progress(input_tokens=600, output_tokens=399), budget) is None
         said = stop_reason(Progress(input_tokens=600, output_tokens=400), budget)
         assert said == "1,000 tokens used, limits.max_tokens is 1,000"
+
+    def test_cached_tokens_spend_less_of_the_budget(self) -> None:
+        budget = Budget(max_cost=Decimal(1), input_price=Decimal(1), cached_price=Decimal("0.1"), currency="USD")
+        assert stop_reason(Progress(input_tokens=2_000_000, cached_tokens=1_500_000), budget) is None
+        assert stop_reason(Progress(input_tokens=2_000_000), budget) is not None
 
     def test_cost(self) -> None:
         budget = Budget(max_cost=Decimal(2), input_price=Decimal(1), output_price=Decimal(10), currency="EUR")

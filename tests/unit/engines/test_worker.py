@@ -251,6 +251,16 @@ def test_cost_is_tokens_times_price():
     assert row["cost"] == pytest.approx(0.0105)
 
 
+def test_cached_tokens_cost_what_they_do():
+    details = {"input_tokens_details": {"cached_tokens": 800}}
+    usage = {"input_tokens": 1000, "output_tokens": 500, "total_tokens": 1500, **details}
+    endpoint, journal = FakeEndpoint(lambda _: responses_reply("x", usage=usage)), MemoryJournal()
+    prices = {"input_price": Decimal(3), "output_price": Decimal(15), "cached_price": Decimal("0.5")}
+    ask(recipe(endpoint, journal, budget=Budget(**prices, currency="USD")), rows(["a"]))
+    (row,) = journal.rows()
+    assert row["cost"] == pytest.approx(0.0085)
+
+
 class SlowDisk(MemoryJournal):
     """Every write takes longer than a call, and the calls in flight finish while one is under way."""
 

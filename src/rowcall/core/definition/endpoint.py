@@ -26,7 +26,10 @@ class Price(Model):
     """What a million tokens cost."""
 
     input: Decimal = Field(ge=0)
-    output: Decimal = Field(ge=0)
+    cached_input: Decimal | None = Field(
+        default=None, ge=0, description="Input tokens that the endpoint had in its cache; by default as input."
+    )
+    output: Decimal = Field(ge=0, description="Output tokens, those that went into reasoning included.")
     currency: Annotated[str, StringConstraints(pattern="^[A-Z]{3}$")] = "USD"
 
 
