@@ -23,7 +23,7 @@ from rowcall.core.plan import RunPlan
 from rowcall.core.records import ErrorKind
 from rowcall.core.records import Progress as RunProgress
 from rowcall.core.report import RunRow
-from rowcall.core.shown import clean
+from rowcall.core.shown import clean, duration, shorten
 from rowcall.demo import Demo
 
 QUIET_SECONDS = 10.0
@@ -161,6 +161,8 @@ def print_summary(console: Console, row: RunRow, job: str) -> None:
     if row.message:
         message = row.message.replace("\n", "\n    ")
         console.print(plain(f"  {row.status}: {message}", style=style))
+    if row.bound_by:
+        console.print(plain(f"  bound by: {row.bound_by}"))
     console.print(plain(f"  answers {row.outputs_table}   traces {row.traces_table}   run {row.run_id}"))
     left = row.pending_rows - row.ok - row.failures.get(ErrorKind.NULL_PROMPT, 0)
     if left:
@@ -360,22 +362,6 @@ def _cell(value: object) -> str:
 def plain(text: object, style: str = "") -> Text:
     """A text of anybody's, to be shown as it is."""
     return Text(clean(str(text)), style=style)
-
-
-def shorten(text: object, limit: int) -> str:
-    said = " ".join(str(text).split())
-    return said if len(said) <= limit else f"{said[: limit - 1]}…"
-
-
-def duration(seconds: float) -> str:
-    """A time as people say it: 0.4 s, 12 s, 3 m 02 s, 1 h 05 m."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes == 0:
-        return f"{rest} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} m" if hours else f"{minutes} m {rest:02d} s"
 
 
 def _plural(word: str, count: int) -> str:

@@ -11,7 +11,9 @@ from rowcall.core import report
 from rowcall.core.errors import SqlError
 from rowcall.core.plan import RunPlan
 from rowcall.core.ports import Journal, SqlSession
+from rowcall.core.progress import PROGRESS_NOTES, total
 from rowcall.core.report import RunRow
+from rowcall.core.slots import Seconds
 from rowcall.engines.ai_query import replies_of
 from rowcall.engines.replies import collect_left, replies_from
 
@@ -92,11 +94,18 @@ class Publisher:
 
     def tally(self) -> report.Tally:
         """How everything in the journal ended."""
-        names = self.journal.segments()
+        names, spent = self.journal.segments(), self._slot_seconds()
         if not names:
-            return report.Tally()
+            return report.Tally(slot_seconds=spent)
         self.session.view_of_files(self.how.staged, self.journal.paths(names))
-        return report.tally(self.session.query(self.how.summary))
+        return report.tally(self.session.query(self.how.summary), spent)
+
+    def _slot_seconds(self) -> Seconds:
+        """As the tasks noted it; where that cannot be read, nobody is to wait for it."""
+        try:
+            return total(self.journal.notes(PROGRESS_NOTES)).seconds
+        except (OSError, ValueError):
+            return {}
 
     def write_run(self, row: RunRow) -> None:
         """Write, or replace, the row of the run."""

@@ -1,12 +1,14 @@
 """How far a run is, as its tasks note it in the journal, and how it is told to stop."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import cast
 
 from rowcall.core.loose import count, mapping, parse_json, text
 from rowcall.core.records import Progress
+from rowcall.core.slots import CLIENT_CPU, SlotState
 
 PROGRESS_NOTES = "progress-"
 """One note a task."""
@@ -34,14 +36,24 @@ def read_stop(said: str | None) -> StopRequest | None:
 
 
 def progress_note(progress: Progress) -> str:
-    return json.dumps(asdict(progress))
+    seconds = {state: round(spent, 3) for state, spent in progress.seconds.items()}
+    return json.dumps({**asdict(progress), "seconds": seconds})
 
 
 def read_progress(said: str) -> Progress:
     """What a task said. Total: what cannot be read says nothing."""
     note = mapping(parse_json(said))
-    counts = {each.name: count(note.get(each.name)) or 0 for each in fields(Progress) if each.name != "stop"}
-    return Progress(**counts, stop=text(note.get("stop")) or "")
+    counts = {each.name: count(note.get(each.name)) or 0 for each in fields(Progress) if each.type is int}
+    return Progress(**counts, seconds=_seconds(note.get("seconds")), stop=text(note.get("stop")) or "")
+
+
+def _seconds(said: object) -> dict[str, float]:
+    times = {state: mapping(said).get(state) for state in (*SlotState, CLIENT_CPU)}
+    return {
+        str(state): float(time)
+        for state, time in times.items()
+        if isinstance(time, int | float) and 0 < time < math.inf
+    }
 
 
 def total(notes: Mapping[str, str]) -> Progress:

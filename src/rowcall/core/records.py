@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 
+from rowcall.core.slots import Seconds, summed
+
 
 class Outcome(StrEnum):
     """How asking one row ended. Only `ok` counts as answered."""
@@ -120,7 +122,8 @@ class HttpFailure:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One exchange of a call. Times are Unix nanoseconds; `waited` is the pause before it, in seconds.
+    """One exchange of a call. Times are Unix nanoseconds; `waited` is the time before it since the one before ended, or the call
+    began, in seconds, and `waited_for` what most of that went to (`core.slots`).
 
     Where `ai_query` asked, `wave` is the number of the statement in its run, `statement_id` its id in the query history, and the
     times are the statement's: how long a row took is not told. `first_token_ns` is told of streams only.
@@ -130,6 +133,7 @@ class Attempt:
     started_ns: int
     ended_ns: int
     waited: float = 0.0
+    waited_for: str | None = None
     first_byte_ns: int | None = None
     first_token_ns: int | None = None
     status: int | None = None
@@ -183,7 +187,7 @@ class RowCounts:
 class Progress:
     """A run so far, summed over its tasks. `waking` calls wait for an endpoint that serves nobody: it starts, or is down.
     `turned_away` calls met a rate limit. `room` is how many calls may be in flight now; `paused` tasks start none because somebody
-    said so, `held` ones because a quota of the endpoint's is used up."""
+    said so, `held` ones because a quota of the endpoint's is used up. `seconds` is where the time of the slots went."""
 
     asked: int = 0
     ok: int = 0
@@ -198,6 +202,7 @@ class Progress:
     room: int = 0
     paused: int = 0
     held: int = 0
+    seconds: Seconds = field(default_factory=dict[str, float])
     stop: str = ""
 
     def __add__(self, other: "Progress") -> "Progress":
@@ -215,5 +220,6 @@ class Progress:
             room=self.room + other.room,
             paused=self.paused + other.paused,
             held=self.held + other.held,
+            seconds=summed(self.seconds, other.seconds),
             stop=self.stop or other.stop,
         )

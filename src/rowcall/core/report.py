@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rowcall.core.errors import RunError
 from rowcall.core.plan import RunPlan
+from rowcall.core.post_mortem import bound_by
 from rowcall.core.records import Outcome
+from rowcall.core.slots import Seconds
 from rowcall.core.sql import bare_name
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ class Tally:
     cost: float | None = None
     cached_tokens: int = 0
     reasoning_tokens: int = 0
+    slot_seconds: Seconds = field(default_factory=dict[str, float])
 
     @property
     def failed(self) -> int:
@@ -69,7 +72,7 @@ class RunRow:
     context: Mapping[str, str]
     cached_tokens: int = 0
     reasoning_tokens: int = 0
-    slot_seconds: Mapping[str, float] = field(default_factory=dict[str, float])
+    slot_seconds: Seconds = field(default_factory=dict[str, float])
     bound_by: str | None = None
 
     @property
@@ -91,7 +94,7 @@ class RunRow:
         return {**asdict(self), "seconds": round(self.seconds, 3), **times}
 
 
-def tally(rows: Sequence[Mapping[str, Any]]) -> Tally:
+def tally(rows: Sequence[Mapping[str, Any]], slot_seconds: Seconds | None = None) -> Tally:
     """Read the rows of `sql/statements/summary.sql`."""
     failures: dict[str, int] = {}
     for row in rows:
@@ -109,6 +112,7 @@ def tally(rows: Sequence[Mapping[str, Any]]) -> Tally:
         cost=sum(costs) if costs else None,
         cached_tokens=sum(int(row.get("cached_tokens") or 0) for row in rows),
         reasoning_tokens=sum(int(row.get("reasoning_tokens") or 0) for row in rows),
+        slot_seconds=slot_seconds or {},
     )
 
 
@@ -166,6 +170,8 @@ def ended(
         cost=total.cost,
         cached_tokens=total.cached_tokens,
         reasoning_tokens=total.reasoning_tokens,
+        slot_seconds=dict(total.slot_seconds),
+        bound_by=bound_by(total.slot_seconds, None if row.engine == "ai_query" else row.concurrency),
         ended_at=ended_at,
         statement_ids=[*row.statement_ids, *statement_ids],
     )

@@ -93,13 +93,19 @@ def _row(finished: Finished) -> dict[str, object]:
         "error": _clean_error(call),
         "usage": usage if any(value is not None for value in usage.values()) else None,
         "cost": finished.cost,
-        "latency_ms": None if last and last.wave is not None else (call.ended_ns - call.started_ns) // 1_000_000,
+        "latency_ms": None if last and last.wave is not None else _latency_ms(call),
         "attempts": last.number if last else 0,
         "custom_outputs": _clean(reply.custom_outputs),
         "trace_id": call.trace_id,
         "answered_at": call.ended_ns // 1000,
         "spans": list(finished.spans),
     }
+
+
+def _latency_ms(call: Call) -> int:
+    """From the first attempt on: what a row waited before it, it waited for its turn."""
+    started_ns = call.attempts[0].started_ns if call.attempts else call.started_ns
+    return (call.ended_ns - started_ns) // 1_000_000
 
 
 def _clean_error(call: Call) -> dict[str, object] | None:

@@ -13,9 +13,9 @@ them the notes in the journal are looked at: a run that is told there to pause o
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -33,6 +33,7 @@ from rowcall.core.plan import RunPlan
 from rowcall.core.ports import Journal, SqlSession
 from rowcall.core.progress import PROGRESS_NOTES, STOP_NOTE, progress_note, read_stop
 from rowcall.core.records import CallError, ErrorKind, Outcome, Progress, Reply
+from rowcall.core.slots import SlotState, SlotTime
 from rowcall.engines.replies import Collector, Replies, Statement, settles
 
 POLL_SECONDS = 0.2
@@ -140,6 +141,7 @@ class _Waves:
         self._stopping = threading.Event()
         self._reason = ""
         self._paused = False
+        self._spent = SlotTime()
 
     def run(self) -> None:
         """Ask all rows. Raises `SqlError` or `RunError` where the SQL side cannot go on."""
@@ -148,6 +150,16 @@ class _Waves:
         except SqlError:
             if not self._stopping.is_set():
                 raise
+        finally:
+            self._note_progress()
+
+    @contextmanager
+    def _spending(self, state: SlotState) -> Generator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._spent.add(state, time.monotonic() - began)
 
     def _ask_all(self) -> None:
         self._pending = int(str(self._session.query(count_pending(self._replies.read.pending))[0]["n"]))
@@ -181,6 +193,7 @@ class _Waves:
             input_tokens=total.input_tokens,
             output_tokens=total.output_tokens,
             paused=int(self._paused),
+            seconds=dict(self._spent.seconds),
             stop=self._reason,
         )
 
@@ -232,9 +245,10 @@ class _Waves:
             return
         statements = {asked.number: statement}
         corrects = partial(self._corrects, way)
-        looked = self._collector.collect(asked.collected + 1, statements, settle or self._settles, corrects)
-        asked.collected = asked.number
-        self._write_corrected()
+        with self._spending(SlotState.JOURNAL):
+            looked = self._collector.collect(asked.collected + 1, statements, settle or self._settles, corrects)
+            asked.collected = asked.number
+            self._write_corrected()
         asked.last = Wave(looked, (statement.ended_ns - statement.started_ns) / 1e9)
         asked.exhausted = looked == 0
         if settle is None:
@@ -275,7 +289,8 @@ class _Waves:
         self._note_progress()
         started = time.time_ns()
         try:
-            statement_id = self._session.execute(self._statement(way, rows))
+            with self._spending(SlotState.ASKING):
+                statement_id = self._session.execute(self._statement(way, rows))
         except SqlError as error:
             asked.in_flight, asked.until = 0, None
             self._failed(error, rows)
@@ -363,13 +378,15 @@ class _Waves:
         seconds = random.uniform(0.5, 1.0) * min(retry.cap, retry.base * 2.0 ** min(failed, 16))  # noqa: S311 (spreads retries)
         if self._deadline_ns is not None:
             seconds = min(seconds, max(0.0, (self._deadline_ns - time.time_ns()) / 1e9))
-        self._stopping.wait(seconds)
+        with self._spending(SlotState.BACKING_OFF):
+            self._stopping.wait(seconds)
 
     def _over(self) -> bool:
         """Whether no statement is to start any more. Returns once the run is not paused."""
         self._look_at_notes()
         while self._paused and not self._ended():
-            self._stopping.wait(POLL_SECONDS)
+            with self._spending(SlotState.PAUSED):
+                self._stopping.wait(POLL_SECONDS)
             self._look_at_notes()
         return self._ended()
 

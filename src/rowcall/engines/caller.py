@@ -32,6 +32,7 @@ from rowcall.core.records import (
     Usage,
 )
 from rowcall.core.retry import Again, decide
+from rowcall.core.slots import SlotState, SlotTime, main_state
 from rowcall.core.spans import traceparent
 from rowcall.engines.following import follow
 from rowcall.engines.gate import Gate, Pass
@@ -53,9 +54,9 @@ Made = TypeVar("Made")
 
 @dataclass(slots=True)
 class _Asking:
-    """One call so far. `body` is what is sent for the request, empty until it is written. `run` counts the runs of the question
-    that failed, `used` the tokens of answers that were corrected. `sent` says that this call has sent the body before, `old` that
-    the run was over when it first did."""
+    """One call so far. `body` is what is sent for the request, empty until it is written; `waits` is what was waited for since the
+    last attempt. `run` counts the runs of the question that failed, `used` the tokens of answers that were corrected. `sent` says
+    that this call has sent the body before, `old` that the run was over when it first did."""
 
     row: Row
     request: Mapping[str, object]
@@ -63,7 +64,7 @@ class _Asking:
     trace_id: str = field(default_factory=lambda: secrets.token_hex(16))
     started_ns: int = field(default_factory=time.time_ns)
     attempts: list[Attempt] = field(default_factory=list[Attempt])
-    waited: float = 0.0
+    waits: SlotTime = field(default_factory=SlotTime)
     waking: int = 0
     run: int = 0
     corrections: int = 0
@@ -83,6 +84,7 @@ class Caller:
         self._gate = gate
         self._stopping = stopping
         self._counts = counts
+        self.spent = SlotTime()
 
     async def ask(self, row: Row) -> Call | None:
         """Ask one row to the end; None if the run stopped before there was a last reply."""
@@ -173,13 +175,16 @@ class Caller:
         if wish > LONGEST_WAIT:
             self._stopping.stop(f"the endpoint asks to come back in {wish / 60:,.0f} minutes")
             return
-        asking.waited = decision.after_seconds
         self._counts["retries"] += 1
         asking.waking += decision.waking
         self._counts["waking"] += decision.waking
+        state, began = _state_of(decision), time.monotonic()
         try:
-            await self._stopping.pause(asking.waited)
+            await self._stopping.pause(decision.after_seconds)
         finally:
+            waited = time.monotonic() - began
+            asking.waits.add(state, waited)
+            self.spent.add(state, waited)
             self._counts["waking"] -= decision.waking
 
     async def _attempt(self, asking: _Asking) -> Reply | None:
@@ -195,12 +200,14 @@ class Caller:
             reply = None if ended is None else ended[0]
         finally:
             self._gate.leave(call, reply, reached=reached)
+            self.spent.add(SlotState.ASKING, (time.time_ns() - started) / 1e9)
         if ended is None:
             return None
         reply, got = ended
-        asking.attempts.append(
-            await self._aside(got, _noted, number, started, asking.waited, reply, got, self._recipe.wire)
-        )
+        before = asking.attempts[-1].ended_ns if asking.attempts else asking.started_ns
+        waited = max(0, started - before) / 1e9, main_state(asking.waits.seconds)
+        asking.waits = SlotTime()
+        asking.attempts.append(await self._aside(got, _noted, number, started, waited, reply, got, self._recipe.wire))
         if self._recipe.wire.shape == "durable" and not asking.old and _failed(reply, got):
             _begin_another(asking)
         return reply
@@ -219,6 +226,8 @@ class Caller:
         conflicts = 0
         parameters = mapping(asking.request.get("parameters"))
         while call := await self._gate.enter(asking.row.request_hash, len(self._body(asking)), parameters):
+            for state, seconds in call.waited.items():
+                asking.waits.add(state, seconds)
             started = time.time_ns()
             try:
                 got = await self._send(asking, number)
@@ -289,15 +298,25 @@ def _call(reply: Reply, asking: _Asking) -> Call:
     return Call(asking.row.request_hash, paid, attempts, asking.trace_id, asking.started_ns, attempts[-1].ended_ns)
 
 
+def _state_of(wait: Again) -> SlotState:
+    return SlotState.UNAVAILABLE if wait.waking else SlotState.QUOTA if wait.paced else SlotState.BACKING_OFF
+
+
 def _noted(
-    number: int, started_ns: int, waited: float, reply: Reply, got: HttpReply | HttpFailure, wire: Wire
+    number: int,
+    started_ns: int,
+    waited: tuple[float, str | None],
+    reply: Reply,
+    got: HttpReply | HttpFailure,
+    wire: Wire,
 ) -> Attempt:
     answered = got if isinstance(got, HttpReply) else None
     return Attempt(
         number=number,
         started_ns=started_ns,
         ended_ns=time.time_ns(),
-        waited=waited,
+        waited=waited[0],
+        waited_for=waited[1],
         first_byte_ns=answered.first_byte_ns if answered else None,
         first_token_ns=_first_token_ns(answered, wire) if answered else None,
         status=answered.status if answered else None,

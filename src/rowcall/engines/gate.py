@@ -10,11 +10,13 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from operator import itemgetter
 
 from rowcall.core.circuit import Circuit
 from rowcall.core.rates import Pause, Quotas, Use
 from rowcall.core.records import CallError, ErrorKind, Outcome, Reply
 from rowcall.core.retry import is_outage
+from rowcall.core.slots import Queue, Seconds, SlotState, SlotTime, between
 from rowcall.core.spans import told
 from rowcall.core.window import Sent, Window
 from rowcall.engines.recipe import Recipe
@@ -29,13 +31,14 @@ _MAYBE_ASLEEP = (404, 503)
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """Leave to send one call. `size` is that of its body, in bytes."""
+    """Leave to send one call. `size` is that of its body, in bytes; `waited` are the seconds it waited for what."""
 
     row: str
     size: int
     sent: Sent
     reserved: Use
     probe: bool
+    waited: Seconds
 
 
 class Gate:
@@ -57,6 +60,8 @@ class Gate:
         self.paused = False
         self._paused_at = now
         self._full_since: float | None = None
+        self.spent = SlotTime()
+        self._queue = Queue()
         self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
         stopping.wakes(self._changed)
@@ -98,17 +103,20 @@ class Gate:
     async def enter(self, row: str, size: int, parameters: Mapping[str, object]) -> Pass | None:
         """Wait until a call of so many bytes may be sent; None where the run stops before."""
         self.waiting += 1
+        before = self._queue.so_far(time.monotonic())
         try:
             async with self._turn:
                 while not self._stopping.over():
                     use = self._quotas.expected(size, parameters)
-                    wait = self._wait(use)
+                    wait, state = self._wait(use)
                     if wait <= 0:
-                        return self._send(row, size, use)
-                    await self._change(wait)
+                        return self._send(row, size, use, between(before, self._queue.so_far(time.monotonic())))
+                    await self._change(wait, state)
                 return None
         finally:
             self.waiting -= 1
+            for state, seconds in between(before, self._queue.so_far(time.monotonic())).items():
+                self.spent.add(state, seconds)
 
     def heard(self) -> None:
         """The endpoint is there, though a call to it goes on: it has begun a run, say."""
@@ -141,29 +149,35 @@ class Gate:
         else:
             self._answered(call, reply, now)
 
-    def _wait(self, use: Use) -> float:
+    def _wait(self, use: Use) -> tuple[float, SlotState]:
+        """How long the first in line waits, and for what."""
         now = time.monotonic()
         if self.paused:
-            return math.inf
-        return max(
-            self.window.wait(self.in_flight, now),
-            self._circuit.wait(now),
-            self._pause.wait(now),
-            self._quotas.wait(use, now),
+            return math.inf, SlotState.PAUSED
+        waits = (
+            (self._circuit.wait(now), SlotState.UNAVAILABLE),
+            (self._pause.wait(now), SlotState.QUOTA),
+            (self._quotas.wait(use, now), SlotState.RATE),
+            (self.window.wait(self.in_flight, now), SlotState.LIMIT),
         )
+        return max(waits, key=itemgetter(0))
 
-    def _send(self, row: str, size: int, use: Use) -> Pass:
+    def _send(self, row: str, size: int, use: Use, waited: Seconds) -> Pass:
         now = time.monotonic()
         self._quotas.reserve(use, now)
         sent = self.window.sent(self.in_flight, now)
         self.in_flight += 1
-        return Pass(row, size, sent, use, self._circuit.sent())
+        return Pass(row, size, sent, use, self._circuit.sent(), waited)
 
-    async def _change(self, seconds: float) -> None:
+    async def _change(self, seconds: float, state: SlotState) -> None:
         self._changed.clear()
+        self._queue.held_up(state, time.monotonic())
         longest = min(seconds, self._stopping.left())
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._changed.wait(), None if longest == math.inf else longest)
+        try:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), None if longest == math.inf else longest)
+        finally:
+            self._queue.held_up(None, time.monotonic())
 
     def _answered(self, call: Pass, reply: Reply, now: float) -> None:
         """Somebody is there, whatever was said."""

@@ -40,6 +40,7 @@ from rowcall.core.progress import (
 )
 from rowcall.core.records import Call, CallError, ErrorKind, Outcome, Progress
 from rowcall.core.segments import Finished, segment
+from rowcall.core.slots import CLIENT_CPU, Seconds, SlotState, SlotTime, summed
 from rowcall.core.spans import call_spans, told
 from rowcall.engines.caller import Caller, unasked
 from rowcall.engines.gate import Gate
@@ -145,13 +146,18 @@ class _Task:
         self.refused_in_a_row = 0
         self.counts: Counter[str] = Counter()
         self.errors: Counter[ErrorKind] = Counter()
+        self.spent = SlotTime()
+        self.idle_since: list[float] = []
+        self.ended: float | None = None
+        self.caller: Caller | None = None
+        self.cpu_before = time.thread_time()
 
     async def run(self, batches: Batches) -> Progress:
         """Ask all rows. What a slot or the journal could not do is raised once all that was answered is durable. That stops this
         attempt, not the run: Spark may make another."""
         rows = _Rows(batches, await asyncio.to_thread(self.journal.answered_hashes))
         async with self.recipe.connect() as client:
-            caller = Caller(self.recipe, client, self.gate, self.stopping, self.counts)
+            caller = self.caller = Caller(self.recipe, client, self.gate, self.stopping, self.counts)
             add_slots = partial(self._add_slots, rows, caller)
             await self._look_at_notes(add_slots)
             add_slots()
@@ -162,7 +168,7 @@ class _Task:
                 if flusher.done() or ended.cancelled() or ended.exception() is not None:
                     self.stopping.stop("")
                 await asyncio.wait(working)
-            self.closed = True
+            self.closed, self.ended = True, time.monotonic()
             self.full.set()
             await flusher
         for slot in self.slots:
@@ -196,15 +202,34 @@ class _Task:
             room=gate.window.room,
             paused=int(gate.paused),
             held=int(gate.held),
+            seconds=self._seconds(),
             stop=self.stopping.reason,
         )
 
+    def _seconds(self) -> Seconds:
+        """Where the time of the slots went so far, of all that ended."""
+        spent = summed(self.spent.seconds, self.gate.spent.seconds)
+        if self.caller is not None:
+            spent = summed(spent, self.caller.spent.seconds)
+        until = time.monotonic() if self.ended is None else self.ended
+        idle = sum(until - since for since in self.idle_since)
+        return {**spent, SlotState.IDLE: idle, CLIENT_CPU: time.thread_time() - self.cpu_before}
+
     async def _slot(self, rows: _Rows, caller: Caller) -> None:
+        try:
+            await self._ask_rows(rows, caller)
+        finally:
+            self.idle_since.append(time.monotonic())
+
+    async def _ask_rows(self, rows: _Rows, caller: Caller) -> None:
         while not self.stopping.over():
+            began = time.monotonic()
             if self.unsaved >= self.recipe.flush_rows:
                 await self.room.wait()
+                self.spent.add(SlotState.JOURNAL, time.monotonic() - began)
                 continue
             row = await rows.next()
+            self.spent.add(SlotState.SOURCE, time.monotonic() - began)
             if row is None:
                 return
             call = await _ask_safely(row, caller)
