@@ -23,7 +23,7 @@ from rowcall.core.plan import RunPlan
 from rowcall.core.records import ErrorKind
 from rowcall.core.records import Progress as RunProgress
 from rowcall.core.report import RunRow
-from rowcall.core.shown import clean, duration, shorten
+from rowcall.core.shown import clean, duration, plural, shorten
 from rowcall.demo import Demo
 
 QUIET_SECONDS = 10.0
@@ -103,14 +103,14 @@ def headline(plan: RunPlan) -> str:
     """One line that says what is about to happen."""
     engine, rows = plan.engine, plan.rows
     parts = [
-        f"{rows.duplicates:,} {_plural('duplicate', rows.duplicates)}",
+        f"{rows.duplicates:,} {plural('duplicate', rows.duplicates)}",
         f"{rows.answered:,} answered",
         f"{rows.pending:,} to ask",
     ]
     said = ", ".join(part for part in parts if not part.startswith("0 ")) or "nothing to ask"
     how = f"{engine.kind}, {how_asked(engine, rows.pending)}"
     endpoint = f"{plan.bound.endpoint} in the sandbox" if plan.workspace == "sandbox" else str(plan.bound.endpoint)
-    return f"{plan.job} · {endpoint} · {how} · {rows.source:,} {_plural('row', rows.source)}: {said}"
+    return f"{plan.job} · {endpoint} · {how} · {rows.source:,} {plural('row', rows.source)}: {said}"
 
 
 def how_asked(engine: EnginePlan, pending: int) -> str:
@@ -119,10 +119,10 @@ def how_asked(engine: EnginePlan, pending: int) -> str:
         case "responses":
             split = engine.split
             most = f"up to {split.total}" if engine.adaptive else str(split.total)
-            return f"{most} at once ({split.tasks} {_plural('task', split.tasks)} × {split.share})"
+            return f"{most} at once ({split.tasks} {plural('task', split.tasks)} × {split.share})"
         case "ai_query":
             if engine.rows_per_statement is not None:
-                return f"{engine.rows_per_statement:,} {_plural('row', engine.rows_per_statement)} a statement"
+                return f"{engine.rows_per_statement:,} {plural('row', engine.rows_per_statement)} a statement"
             return "one statement" if pending <= ONE_STATEMENT else "in statements of about ten minutes"
         case _:
             assert_never(engine.kind)
@@ -153,7 +153,7 @@ def print_summary(console: Console, row: RunRow, job: str) -> None:
     mark, style = _MARKS.get(row.status, ("·", ""))
     parts = [f"{row.asked:,} asked", f"{row.ok:,} ok"]
     parts += [f"{count:,} {name}" for name, count in sorted(row.failures.items(), key=lambda item: -item[1])]
-    parts += [f"{row.retries:,} {_plural('retry', row.retries)}"] if row.retries else []
+    parts += [f"{row.retries:,} {plural('retry', row.retries)}"] if row.retries else []
     parts += [f"{row.input_tokens + row.output_tokens:,} tokens"] if row.input_tokens or row.output_tokens else []
     parts += [duration(row.seconds)]
     parts += [f"{row.cost:,.4f} {row.currency}"] if row.cost is not None else []
@@ -362,12 +362,6 @@ def _cell(value: object) -> str:
 def plain(text: object, style: str = "") -> Text:
     """A text of anybody's, to be shown as it is."""
     return Text(clean(str(text)), style=style)
-
-
-def _plural(word: str, count: int) -> str:
-    if count == 1:
-        return word
-    return f"{word[:-1]}ies" if word.endswith("y") else f"{word}s"
 
 
 def print_demo(console: Console, shown: Demo, command: str) -> None:

@@ -1,4 +1,4 @@
-"""Text of anybody's, made fit for a terminal: nothing in it can forge what is shown there."""
+"""How texts, times and counts are shown to people. Of a text of anybody's, nothing can forge what is shown."""
 
 import json
 import re
@@ -21,3 +21,25 @@ def json_line(value: object) -> str:
     """A value as one line of JSON, those characters as their escapes: a reader gets them back."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     return _FORGING.sub(lambda found: json.dumps(found[0])[1:-1], text)
+
+
+def shorten(text: object, limit: int) -> str:
+    said = " ".join(str(text).split())
+    return said if len(said) <= limit else f"{said[: limit - 1]}…"
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it: 0.4 s, 12 s, 3 m 02 s, 1 h 05 m."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes == 0:
+        return f"{rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} m" if hours else f"{minutes} m {rest:02d} s"
+
+
+def plural(word: str, count: int) -> str:
+    if count == 1:
+        return word
+    return f"{word[:-1]}ies" if word.endswith("y") else f"{word}s"
