@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from rowcall.core.records import Call, Outcome
-from rowcall.core.spans import Span
+from rowcall.core.span_row import Span
 
 if TYPE_CHECKING:
     import pyarrow as pa

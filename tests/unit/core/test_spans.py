@@ -1,84 +1,17 @@
-"""Spans: the call, its attempts and the agent's own, whatever trace the agent sent."""
+"""Spans: the call and its attempts."""
 
-import base64
 import json
 import re
 from dataclasses import replace
-from typing import Any
 
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rowcall.core.records import Attempt, Call, CallError, ErrorKind, Outcome, Reply, Usage
-from rowcall.core.segments import schema
-from rowcall.core.spans import (
-    MAX_AGENT_SPANS,
-    MAX_CONTENT,
-    PREVIEW,
-    Span,
-    SpanContext,
-    call_spans,
-    span_id,
-    told,
-    traceparent,
-)
-
-TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
-START = 1_795_387_458_000_000_000
-CONTEXT = SpanContext(
-    run_id="20261123-060000-ab12",
-    job="triage",
-    endpoint="review-triage",
-    operation="invoke_agent",
-    model="apps/review-triage",
-    address="https://triage.test",
-    content="full",
-)
-SPAN_TYPE = schema().field("spans").type
-
-
-def call(reply: Reply | None = None, attempts: tuple[Attempt, ...] | None = None) -> Call:
-    attempts = attempts if attempts is not None else (Attempt(1, START, START + 5_000_000, status=200),)
-    return Call("hash", reply or Reply(Outcome.OK, "fine"), attempts, TRACE_ID, START, START + 5_000_000)
-
-
-def spans_of(trace: object, content: str = "full") -> list[Span]:
-    """The agent's spans of a trace, given as data or as text."""
-    text = trace if isinstance(trace, str) else json.dumps(trace)
-    context = replace(CONTEXT, content=content)
-    return call_spans(call(Reply(Outcome.OK, "fine", trace=text)), "request", context)[2:]
-
-
-def attributes(span: Span) -> dict[str, Any]:
-    return json.loads(span["attributes"])
-
-
-def raw_span(own: str = "2LrGX9p18sw=", parent: str | None = None, **more: object) -> dict[str, object]:
-    """A span as MLflow 3.17 writes it (FACTS 2.2)."""
-    return {
-        "trace_id": "DyRbJ4o9MnKuYnEVJdiN5A==",
-        "span_id": own,
-        "parent_span_id": parent,
-        "name": "agent",
-        "start_time_unix_nano": 1795387458314960521,
-        "end_time_unix_nano": 1795387458475197445,
-        "events": [],
-        "status": {"code": "STATUS_CODE_OK", "message": ""},
-        "links": [],
-        "attributes": {
-            "mlflow.traceRequestId": '"tr-0f24"',
-            "mlflow.spanType": '"AGENT"',
-            "mlflow.spanInputs": '{"q": "SECRET question"}',
-            "mlflow.spanOutputs": '"SECRET answer"',
-        },
-        **more,
-    }
-
-
-def trace_of(*spans: object) -> dict[str, object]:
-    return {"info": {"trace_id": "tr-0f24", "state": "OK"}, "data": {"spans": list(spans)}}
+from rowcall.core.records import Attempt, CallError, ErrorKind, Outcome, Reply, Usage
+from rowcall.core.span_row import MAX_CONTENT, PREVIEW, Span, span_id
+from rowcall.core.spans import call_spans, told, traceparent
+from span_cases import CONTEXT, START, TRACE_ID, assert_whole, attributes, call, raw_span, spans_of, trace_of
 
 
 class TestRoot:
@@ -185,72 +118,6 @@ class TestAttempts:
         assert parent == spans[2]["span_id"]
 
 
-class TestAgentSpans:
-    def test_hang_under_the_last_attempt(self) -> None:
-        attempts = (Attempt(1, START, START + 1, status=503), Attempt(2, START + 2, START + 3, status=200))
-        text = json.dumps(trace_of(raw_span(), raw_span("AAAAAAAAAAE=", "2LrGX9p18sw=", name="tool")))
-        *_, last, agent, tool = call_spans(call(Reply(Outcome.OK, "x", trace=text), attempts), "r", CONTEXT)
-        assert last["name"] == "attempt 2"
-        assert agent["span_id"] == base64.b64decode("2LrGX9p18sw=").hex() == "d8bac65fda75f2cc"
-        assert agent["parent_span_id"] == last["span_id"]
-        assert (tool["span_id"], tool["parent_span_id"]) == ("0000000000000001", "d8bac65fda75f2cc")
-        assert {agent["trace_id"], tool["trace_id"]} == {TRACE_ID}
-
-    def test_attributes_are_decoded_and_times_exact(self) -> None:
-        (span,) = spans_of(trace_of(raw_span()))
-        assert attributes(span) == {
-            "mlflow.traceRequestId": "tr-0f24",
-            "mlflow.spanType": "AGENT",
-            "mlflow.spanInputs": {"q": "SECRET question"},
-            "mlflow.spanOutputs": "SECRET answer",
-        }
-        assert (span["name"], span["kind"]) == ("agent", "SPAN_KIND_INTERNAL")
-        assert (span["start_time_unix_nano"], span["end_time_unix_nano"]) == (1795387458314960521, 1795387458475197445)
-        assert span["status"] == {"message": "", "code": "STATUS_CODE_OK"}
-
-    @pytest.mark.parametrize("own", ["d8bac65fda75f2cc", "0xD8BAC65FDA75F2CC"])
-    def test_ids_of_older_versions_are_hex(self, own: str) -> None:
-        (span,) = spans_of(trace_of(raw_span(own)))
-        assert span["span_id"] == "d8bac65fda75f2cc"
-
-    @pytest.mark.parametrize(
-        "broken",
-        [
-            {"span_id": None},
-            {"span_id": "no id"},
-            {"span_id": "AAAA"},
-            {"span_id": "0000000000000000"},
-            {"span_id": "AAAAAAAAAAA="},
-            {"start_time_unix_nano": None},
-            {"start_time_unix_nano": True},
-            {"start_time_unix_nano": -1},
-            {"start_time_unix_nano": 2**63},
-            {"start_time_unix_nano": "1795387458314960521"},
-        ],
-    )
-    def test_what_cannot_be_read_is_left_out_and_its_children_go_up(self, broken: dict[str, object]) -> None:
-        parent = {**raw_span(), **broken}
-        spans = spans_of(trace_of(parent, raw_span("AAAAAAAAAAE=", str(parent["span_id"]), name="tool"), None, 3))
-        assert [span["name"] for span in spans] == ["tool"]
-        assert spans[0]["parent_span_id"] == span_id(TRACE_ID, "attempt 1")
-
-    def test_a_span_is_not_its_own_parent(self) -> None:
-        (span,) = spans_of(trace_of(raw_span(parent="2LrGX9p18sw=")))
-        assert span["parent_span_id"] == span_id(TRACE_ID, "attempt 1")
-
-    @pytest.mark.parametrize("end", [None, 5, -3, "x", 2**63])
-    def test_a_span_never_ends_before_it_starts(self, end: object) -> None:
-        (span,) = spans_of(trace_of(raw_span(end_time_unix_nano=end)))
-        assert span["end_time_unix_nano"] == span["start_time_unix_nano"]
-
-    def test_there_are_only_so_many(self) -> None:
-        assert len(spans_of(trace_of(*[raw_span()] * (MAX_AGENT_SPANS + 1)))) == MAX_AGENT_SPANS
-
-    def test_a_trace_without_an_attempt_is_left_out(self) -> None:
-        made = call(Reply(Outcome.OK, trace=json.dumps(trace_of(raw_span()))), attempts=())
-        assert len(call_spans(made, "r", CONTEXT)) == 1
-
-
 def test_an_error_is_told_without_what_may_be_a_prompt() -> None:
     error = CallError(ErrorKind.BAD_REQUEST, "cannot answer 'SECRET'", 400)
     assert told(error, "full") == told(error, "preview") == "bad_request (HTTP 400): cannot answer 'SECRET'"
@@ -335,63 +202,43 @@ class TestContent:
         assert said == "q" * MAX_CONTENT + f"… ({MAX_CONTENT + 1} characters)"
 
 
-JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner, max_size=4),
-    max_leaves=8,
-)
-RAW_SPANS = st.fixed_dictionaries(
-    {},
-    optional={
-        "span_id": JSON_VALUES | st.sampled_from(["2LrGX9p18sw=", "AAAAAAAAAAE="]),
-        "parent_span_id": JSON_VALUES | st.sampled_from(["2LrGX9p18sw=", "AAAAAAAAAAE="]),
-        "name": JSON_VALUES,
-        "start_time_unix_nano": JSON_VALUES | st.integers(0, 2**63 - 1),
-        "end_time_unix_nano": JSON_VALUES,
-        "status": JSON_VALUES | st.dictionaries(st.sampled_from(["code", "message"]), JSON_VALUES),
-        "attributes": JSON_VALUES | st.dictionaries(st.text(), JSON_VALUES.map(json.dumps) | JSON_VALUES),
-    },
-)
-TRACES = (
-    JSON_VALUES
-    | st.fixed_dictionaries({"data": JSON_VALUES})
-    | st.fixed_dictionaries({"data": st.fixed_dictionaries({"spans": st.lists(RAW_SPANS, max_size=4)})})
-)
+class TestOverflow:
+    LONG = "q" * (MAX_CONTENT + 1)
+    KEPT = replace(CONTEXT, overflow="/journal/overflow/run")
 
+    def test_the_whole_is_kept_beside_the_span_that_says_where(self) -> None:
+        root, attempt = call_spans(call(Reply(Outcome.OK, "short")), self.LONG, self.KEPT)
+        assert root["overflow"] == {"rowcall.request": self.LONG}
+        assert attributes(root)["rowcall.overflow"] == "/journal/overflow/run"
+        assert attributes(root)["rowcall.answer"] == "short"
+        assert "overflow" not in attempt
+        assert "rowcall.overflow" not in attributes(attempt)
 
-def assert_whole(spans: list[Span]) -> None:
-    """What an OpenTelemetry reader and the journal's files ask of spans."""
-    for span in spans:
-        assert re.fullmatch("[0-9a-f]{16}", span["span_id"])
-        assert span["span_id"].strip("0")
-        assert span["end_time_unix_nano"] >= span["start_time_unix_nano"] >= 0
-        json.loads(span["attributes"], parse_constant=pytest.fail)
-    ids = {span["span_id"] for span in spans}
-    assert all(span["parent_span_id"] in ids for span in spans[1:])
-    pa.array([spans], type=SPAN_TYPE)
+    def test_what_an_agent_says_at_length_is_kept_as_the_json_it_is(self) -> None:
+        outputs = {"pages": ["p" * 1000] * 100}
+        trace = trace_of(raw_span(attributes={"mlflow.spanOutputs": json.dumps(outputs), "n": "1"}))
+        span = call_spans(call(Reply(Outcome.OK, trace=json.dumps(trace))), "r", self.KEPT)[-1]
+        assert json.loads(span["overflow"]["mlflow.spanOutputs"]) == outputs
+        assert attributes(span)["mlflow.spanOutputs"].startswith('{"pages": ["ppp')
+        assert attributes(span)["n"] == 1
 
+    def test_what_is_left_out_is_kept_too(self) -> None:
+        # Each is short enough, but quotes double when they become JSON.
+        quotes = '"' * MAX_CONTENT
+        root, _ = call_spans(call(Reply(Outcome.OK, quotes)), quotes, self.KEPT)
+        assert root["overflow"] == {"rowcall.request": quotes, "rowcall.answer": quotes}
+        assert attributes(root)["rowcall.answer"] == f"({MAX_CONTENT} characters left out)"
+        assert attributes(root)["rowcall.run_id"] == CONTEXT.run_id
 
-@settings(deadline=None)
-@given(TRACES.map(json.dumps), st.sampled_from(["full", "preview", "none"]))
-def test_whatever_the_trace_the_spans_can_be_stored(trace: str, content: str) -> None:
-    context = replace(CONTEXT, content=content)
-    assert_whole(call_spans(call(Reply(Outcome.OK, "fine", trace=trace)), "request", context))
+    @pytest.mark.parametrize("content", ["preview", "none"])
+    def test_nothing_is_kept_of_what_the_job_wants_less_of(self, content: str) -> None:
+        about = {"gen_ai.request.model": json.dumps(self.LONG), "mlflow.spanInputs": json.dumps(self.LONG)}
+        reply = Reply(Outcome.OK, self.LONG, trace=json.dumps(trace_of(raw_span(attributes=about))))
+        spans = call_spans(call(reply), self.LONG, replace(self.KEPT, content=content))
+        assert not any("overflow" in span or "rowcall.overflow" in attributes(span) for span in spans)
 
-
-@settings(deadline=None)
-@given(st.text())
-def test_a_trace_that_is_no_json_is_left_out(trace: str) -> None:
-    assert len(call_spans(call(Reply(Outcome.OK, trace=trace)), "r", CONTEXT)) == 2
-
-
-@pytest.mark.parametrize("depth", [100, 900, 960, 990, 100_000])
-def test_deep_attributes_do_not_raise(depth: int) -> None:
-    deep = "[" * depth + "]" * depth
-    assert_whole(call_spans(call(Reply(Outcome.OK, trace=deep)), "r", CONTEXT))
-    made = call(Reply(Outcome.OK, trace=json.dumps(trace_of(raw_span(attributes={"mlflow.spanInputs": deep})))))
-    spans = call_spans(made, "r", CONTEXT)
-    assert_whole(spans)
-    assert len(spans) == 3
+    def test_nothing_is_kept_where_there_is_no_place(self) -> None:
+        assert "overflow" not in call_spans(call(), self.LONG, CONTEXT)[0]
 
 
 @settings(deadline=None)
