@@ -23,6 +23,8 @@ CONTEXT = SpanContext(
     address="https://triage.test",
     content="full",
 )
+KEPT = replace(CONTEXT, overflow="/journal/overflow/run")
+"""Of a run whose journal keeps what is too long."""
 SPAN_TYPE = schema().field("spans").type
 
 

@@ -76,8 +76,10 @@ class MemoryJournal:
     texts: dict[str, str] = field(default_factory=dict[str, str])
     times: dict[str, float] = field(default_factory=dict[str, float])
     records: dict[str, "pa.Table"] = field(default_factory=dict[str, Any])
+    long_texts: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     broken: bool = False
     place: str = "memory"
+    overflow: str = "memory overflow"
 
     def write_segment(self, name: str, table: "pa.Table") -> None:
         self._check()
@@ -93,6 +95,13 @@ class MemoryJournal:
         self._check()
         self.records[name] = table
         return f"memory:{name}"
+
+    def write_overflow(self, name: str, table: "pa.Table") -> None:
+        self._check()
+        self.long_texts += table.to_pylist()
+
+    def overflowed(self, trace_id: str) -> list[Row]:
+        return [row for row in self.long_texts if row["trace_id"] == trace_id]
 
     def answered_hashes(self) -> set[str]:
         return {request_hash for row in self.rows() for request_hash in [str(row["request_hash"])]}

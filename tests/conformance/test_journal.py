@@ -98,6 +98,32 @@ def test_a_removed_journal_is_empty_and_may_be_removed_again(journal: Journal):
     assert (journal.segments(), journal.notes("")) == ([], {})
 
 
+def long_text(trace_id: str, text: str) -> pa.Table:
+    return pa.table({"trace_id": [trace_id], "span_id": ["s"], "attribute": ["rowcall.answer"], "text": [text]})
+
+
+def test_long_texts_come_back_by_trace_and_outlive_the_journal(store: JournalStore):
+    first, second = store.recipe("job", "run-1")(), store.recipe("job", "run-2")()
+    assert first.overflowed("t1") == []
+    for text in ("one", "two"):
+        first.write_overflow("task", long_text("t1", text))
+    first.write_overflow("task", long_text("t2", "three"))
+    second.write_note("manifest", "{}")
+    first.write_segment("a", answers("a"))
+    first.remove()
+    assert store.recipe("job", "run-1")().overflowed("t1") == [
+        {"trace_id": "t1", "span_id": "s", "attribute": "rowcall.answer", "text": text} for text in ("one", "two")
+    ]
+    assert second.overflowed("t1") == []
+
+
+def test_long_texts_are_no_run(durable: JournalStore):
+    journal = durable.recipe("job", "run-1")()
+    journal.write_overflow("task", long_text("t1", "one"))
+    assert durable.runs("job") == []
+    assert journal.overflow.endswith("/job/overflow/run-1")
+
+
 def test_threads_may_share_a_journal(durable: JournalStore):
     journal = durable.recipe("job", "run-1")()
 

@@ -3,6 +3,7 @@
     <root>/<job>/<run id>/segments/<name>.parquet    answers, each file whole or absent
     <root>/<job>/<run id>/notes/<name>               small texts: the manifest, tasks' progress, a request to stop
     <root>/<job>/<run id>/records/<name>.parquet     the row of the run
+    <root>/<job>/overflow/<run id>/<name>.parquet    texts too long for their spans; they outlive the journal
 
 A file is written under another name, synced, and renamed: it exists whole or not at all.
 """
@@ -20,7 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rowcall.core.errors import JournalError, SetupError
-from rowcall.core.ports import Journal, OpenJournal
+from rowcall.core.overflow import OVERFLOW
+from rowcall.core.ports import Journal, OpenJournal, Row
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,6 +42,20 @@ class FolderJournal:
 
     def write_segment(self, name: str, table: "pa.Table") -> None:
         self._write(self.folder / "segments" / f"{time.time_ns():020d}-{name}.parquet", table)
+
+    @property
+    def overflow(self) -> str:
+        return str(self._overflow)
+
+    @property
+    def _overflow(self) -> Path:
+        return self.folder.absolute().parent / OVERFLOW / self.folder.name
+
+    def write_overflow(self, name: str, table: "pa.Table") -> None:
+        self._write(self._overflow / f"{time.time_ns():020d}-{name}.parquet", table)
+
+    def overflowed(self, trace_id: str) -> list[Row]:
+        return [row for path in sorted(self._overflow.glob("*.parquet")) for row in texts_of(trace_id, path)]
 
     def write_record(self, name: str, table: "pa.Table") -> str:
         final = self.folder.absolute() / "records" / f"{name}.parquet"
@@ -118,7 +134,20 @@ class FolderJournals:
             return []
         except OSError as error:
             raise SetupError(f"the journal folder {self.root / job} cannot be read: {error.strerror}") from error
-        return sorted(filter(PLAIN_NAME.fullmatch, found))
+        return sorted(filter(is_run, found))
+
+
+def texts_of(trace_id: str, file: "Path | pa.NativeFile") -> list[Row]:
+    """The texts of a trace in a file of overflow."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    return [*pq.read_table(file, filters=pc.field("trace_id") == trace_id).to_pylist()]
+
+
+def is_run(folder: str) -> bool:
+    """Whether a folder among the journals of a job is that of a run."""
+    return folder != OVERFLOW and PLAIN_NAME.fullmatch(folder) is not None
 
 
 def plain_name(name: str) -> str:

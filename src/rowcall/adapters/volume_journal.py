@@ -1,6 +1,7 @@
 """`Journal` in a Unity Catalog Volume through the Files API: for where the Volume is not mounted as a folder.
 
     <root>/<job>/<run id>/{segments,notes,records}/…    the layout of `adapters.journal`, below /Volumes/catalog/schema/volume
+    <root>/<job>/overflow/<run id>/…
 
 The Files API makes a file whole or not at all, and makes the folders above it; there is nothing to rename. What is not there
 is empty, never an error. Journals are looked at often, and each look is a request, so a note is read again only once its
@@ -17,10 +18,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rowcall.adapters.journal import PLAIN_NAME, plain_name
+from rowcall.adapters.journal import is_run, plain_name, texts_of
 from rowcall.adapters.workspace_login import WorkspaceLogin, sdk_reason, workspace_api
 from rowcall.core.errors import JournalError, SetupError
-from rowcall.core.ports import Journal, OpenJournal
+from rowcall.core.overflow import OVERFLOW
+from rowcall.core.ports import Journal, OpenJournal, Row
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -58,7 +60,7 @@ class VolumeJournals:
             found = [entry.name for entry in _Files(self.login).entries(self._of(job)) if entry.is_folder]
         except JournalError as error:
             raise SetupError(str(error)) from error
-        return sorted(filter(PLAIN_NAME.fullmatch, found))
+        return sorted(filter(is_run, found))
 
     def _of(self, job: str) -> str:
         return f"/{self.root.strip('/')}/{plain_name(job)}"
@@ -107,6 +109,25 @@ class VolumeJournal:
 
     def write_segment(self, name: str, table: "pa.Table") -> None:
         self._files.write(f"{self._folder}/segments/{time.time_ns():020d}-{name}.parquet", _parquet(table))
+
+    @property
+    def overflow(self) -> str:
+        job, _, run_id = self._folder.rpartition("/")
+        return f"{job}/{OVERFLOW}/{run_id}"
+
+    def write_overflow(self, name: str, table: "pa.Table") -> None:
+        self._files.write(f"{self.overflow}/{time.time_ns():020d}-{name}.parquet", _parquet(table))
+
+    def overflowed(self, trace_id: str) -> list[Row]:
+        paths = sorted(f"{self.overflow}/{entry.name}" for entry in self._files.entries(self.overflow))
+        found = _side_by_side(partial(self._texts_of, trace_id), paths)
+        return [row for rows in found for row in rows]
+
+    def _texts_of(self, trace_id: str, path: str) -> list[Row]:
+        import pyarrow as pa
+
+        content = self._files.read(path)
+        return [] if content is None else texts_of(trace_id, pa.BufferReader(content))
 
     def write_record(self, name: str, table: "pa.Table") -> str:
         path = f"{self._folder}/records/{name}.parquet"

@@ -129,6 +129,19 @@ class Journal(Protocol):
         """Write a table that is not answers (the row of the run), replacing an earlier one; returns its path for SQL."""
         ...
 
+    @property
+    def overflow(self) -> str:
+        """Where texts are that are too long for their spans. They stay when the journal goes."""
+        ...
+
+    def write_overflow(self, name: str, table: "pa.Table") -> None:
+        """Make a table of such texts durable."""
+        ...
+
+    def overflowed(self, trace_id: str) -> list[Row]:
+        """Such texts of a trace: `span_id`, `attribute` and `text` of each."""
+        ...
+
     def answered_hashes(self) -> set[str]:
         """Request hashes whose answer a segment holds."""
         ...

@@ -7,7 +7,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -23,8 +23,9 @@ from rowcall.core.listing import type_of_replies
 from rowcall.core.outcome import retryable
 from rowcall.core.ports import Journal, SqlSession
 from rowcall.core.records import Attempt, Call, CallError, ErrorKind, Outcome, Reply
-from rowcall.core.segments import Finished, segment
+from rowcall.core.segments import Finished
 from rowcall.core.spans import SpanContext, call_spans, told
+from rowcall.engines.keeping import keep
 
 SEGMENT_ROWS = 5_000
 
@@ -103,6 +104,7 @@ class Collector:
         self._session = session
         self._journal = journal
         self._replies = replies
+        self._spans = replace(replies.spans, overflow=journal.overflow)
         self._reading: Reading | None = None
         self._speech: Speech | None = None
         self.total = Collected(settled=journal.answered_hashes())
@@ -183,9 +185,7 @@ class Collector:
         trace_id = secrets.token_hex(16)
         call = Call(row["request_hash"], reply, (attempt,), trace_id, took.started_ns, took.ended_ns)
         self._count(reply, call.request_hash, tries)
-        return Finished(
-            call, call_spans(call, row["request"] or "", self._replies.spans), self._cost(reply), row["keys"]
-        )
+        return Finished(call, call_spans(call, row["request"] or "", self._spans), self._cost(reply), row["keys"])
 
     def _count(self, reply: Reply, request_hash: str, tries: int) -> None:
         total, usage = self.total, reply.usage
@@ -219,7 +219,7 @@ class Collector:
 
     def _flush(self, held: Sequence[Finished]) -> None:
         try:
-            self._journal.write_segment(secrets.token_hex(6), segment(held))
+            keep(self._journal, secrets.token_hex(6), held)
         except OSError as error:
             raise RunError(
                 f"the journal cannot be used: {error}\n  What was answered is in {self._replies.table}; the next run reads it."

@@ -54,7 +54,7 @@ def recipe_of(
         flush_rows=engine.flush_rows,
         flush_seconds=engine.flush_seconds,
         budget=calls.budget,
-        spans=plan.spans,
+        spans=replace(plan.spans, overflow=open_journal().overflow),
         null_prompt=plan.bound.null_prompt,
         tasks=engine.split.tasks,
         adaptive=engine.adaptive,

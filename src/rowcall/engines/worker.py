@@ -39,11 +39,12 @@ from rowcall.core.progress import (
     total,
 )
 from rowcall.core.records import Call, CallError, ErrorKind, Outcome, Progress
-from rowcall.core.segments import Finished, segment
+from rowcall.core.segments import Finished
 from rowcall.core.slots import CLIENT_CPU, Seconds, SlotState, SlotTime, summed
 from rowcall.core.spans import call_spans, told
 from rowcall.engines.caller import Caller, unasked
 from rowcall.engines.gate import Gate
+from rowcall.engines.keeping import keep
 from rowcall.engines.recipe import Recipe, Row
 from rowcall.engines.seat import attempt_name, seated
 from rowcall.engines.stopping import Stopping
@@ -288,7 +289,7 @@ class _Task:
         """Make what is finished durable."""
         finished, self.finished = self.finished, []
         if finished:
-            await asyncio.to_thread(self.journal.write_segment, self.name, segment(finished))
+            await asyncio.to_thread(keep, self.journal, self.name, finished)
             self.unsaved -= len(finished)
         if self.unsaved < self.recipe.flush_rows:
             self.room.set()

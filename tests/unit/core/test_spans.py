@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rowcall.core.records import Attempt, CallError, ErrorKind, Outcome, Reply, Usage
 from rowcall.core.span_row import MAX_CONTENT, PREVIEW, Span, span_id
 from rowcall.core.spans import call_spans, told, traceparent
-from span_cases import CONTEXT, START, TRACE_ID, assert_whole, attributes, call, raw_span, spans_of, trace_of
+from span_cases import CONTEXT, KEPT, START, TRACE_ID, assert_whole, attributes, call, raw_span, spans_of, trace_of
 
 
 class TestRoot:
@@ -204,10 +204,9 @@ class TestContent:
 
 class TestOverflow:
     LONG = "q" * (MAX_CONTENT + 1)
-    KEPT = replace(CONTEXT, overflow="/journal/overflow/run")
 
     def test_the_whole_is_kept_beside_the_span_that_says_where(self) -> None:
-        root, attempt = call_spans(call(Reply(Outcome.OK, "short")), self.LONG, self.KEPT)
+        root, attempt = call_spans(call(Reply(Outcome.OK, "short")), self.LONG, KEPT)
         assert root["overflow"] == {"rowcall.request": self.LONG}
         assert attributes(root)["rowcall.overflow"] == "/journal/overflow/run"
         assert attributes(root)["rowcall.answer"] == "short"
@@ -217,7 +216,7 @@ class TestOverflow:
     def test_what_an_agent_says_at_length_is_kept_as_the_json_it_is(self) -> None:
         outputs = {"pages": ["p" * 1000] * 100}
         trace = trace_of(raw_span(attributes={"mlflow.spanOutputs": json.dumps(outputs), "n": "1"}))
-        span = call_spans(call(Reply(Outcome.OK, trace=json.dumps(trace))), "r", self.KEPT)[-1]
+        span = call_spans(call(Reply(Outcome.OK, trace=json.dumps(trace))), "r", KEPT)[-1]
         assert json.loads(span["overflow"]["mlflow.spanOutputs"]) == outputs
         assert attributes(span)["mlflow.spanOutputs"].startswith('{"pages": ["ppp')
         assert attributes(span)["n"] == 1
@@ -225,7 +224,7 @@ class TestOverflow:
     def test_what_is_left_out_is_kept_too(self) -> None:
         # Each is short enough, but quotes double when they become JSON.
         quotes = '"' * MAX_CONTENT
-        root, _ = call_spans(call(Reply(Outcome.OK, quotes)), quotes, self.KEPT)
+        root, _ = call_spans(call(Reply(Outcome.OK, quotes)), quotes, KEPT)
         assert root["overflow"] == {"rowcall.request": quotes, "rowcall.answer": quotes}
         assert attributes(root)["rowcall.answer"] == f"({MAX_CONTENT} characters left out)"
         assert attributes(root)["rowcall.run_id"] == CONTEXT.run_id
@@ -234,7 +233,7 @@ class TestOverflow:
     def test_nothing_is_kept_of_what_the_job_wants_less_of(self, content: str) -> None:
         about = {"gen_ai.request.model": json.dumps(self.LONG), "mlflow.spanInputs": json.dumps(self.LONG)}
         reply = Reply(Outcome.OK, self.LONG, trace=json.dumps(trace_of(raw_span(attributes=about))))
-        spans = call_spans(call(reply), self.LONG, replace(self.KEPT, content=content))
+        spans = call_spans(call(reply), self.LONG, replace(KEPT, content=content))
         assert not any("overflow" in span or "rowcall.overflow" in attributes(span) for span in spans)
 
     def test_nothing_is_kept_where_there_is_no_place(self) -> None:
