@@ -34,8 +34,8 @@ def test_an_endpoint_that_takes_its_time(bench: Bench) -> None:
 
 def test_a_rate_limit_of_the_endpoint(bench: Bench) -> None:
     bench.behave(latency_ms=5, faults=[{"every": 10, "status": 429, "headers": {"Retry-After": "3"}}])
-    row = run(bench, "bound_by_quota", rows=14, concurrency=4)
-    assert main(row) == "quota"
+    row = run(bench, "bound_by_quota", rows=18, concurrency=4)
+    assert main(row) == "quota", row.slot_seconds
     assert row.bound_by is not None
     assert "would have been as fast" in row.bound_by
 
