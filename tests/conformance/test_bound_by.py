@@ -33,9 +33,9 @@ def test_an_endpoint_that_takes_its_time(bench: Bench) -> None:
 
 
 def test_a_rate_limit_of_the_endpoint(bench: Bench) -> None:
-    bench.behave(latency_ms=5, faults=[{"every": 10, "status": 429, "headers": {"Retry-After": "3"}}])
+    bench.behave(latency_ms=5, faults=[{"first": 4, "status": 429, "headers": {"Retry-After": "3"}}])
     row = run(bench, "bound_by_quota", rows=18, concurrency=4)
-    assert main(row) == "quota", row.slot_seconds
+    assert main(row) == "quota"
     assert row.bound_by is not None
     assert "would have been as fast" in row.bound_by
 
