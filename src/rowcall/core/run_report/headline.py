@@ -1,0 +1,138 @@
+"""The top of a report: one sentence of what happened, and the numbers that matter most."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rowcall.core.run_report.found import Found
+from rowcall.core.run_report.words import count, money, percent, rate
+from rowcall.core.shown import duration, plural
+
+Run = Mapping[str, Any]
+"""A row of `report_run.sql`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A number, what it is, and what else one should know about it."""
+
+    value: str
+    name: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How the requests ended: as the runs table says or, while it does not yet, as the traces do."""
+
+    asked: int
+    ok: int
+    failures: Mapping[str, int]
+
+    @property
+    def failed(self) -> int:
+        return self.asked - self.ok
+
+
+def counts_of(run: Run, found: Found | None) -> Counts:
+    if run["asked"] or found is None:
+        return Counts(run["asked"] or 0, run["ok"] or 0, dict(run["failures"] or {}))
+    return Counts(found.calls, found.calls - sum(found.lost.values()), found.lost)
+
+
+def seconds_of(run: Run, found: Found | None) -> float:
+    """Wall time; of a run that goes on, up to the last answer that is published."""
+    last_us = run["ended_us"] or (found.last_ended // 1000 if found and found.calls else run["started_us"])
+    return max(0.0, (last_us - run["started_us"]) / 1e6)
+
+
+def sentence(run: Run, counts: Counts, seconds: float) -> str:
+    """What happened, in one plain sentence."""
+    asked, took = f"{count(counts.asked)} {plural('request', counts.asked)}", duration(seconds)
+    answered = f"{count(counts.ok)} of {asked}" if counts.failed else f"All {asked}" if counts.asked > 1 else asked
+    were = "was" if counts.asked == 1 else "were"
+    match run["status"]:
+        case "done" if not run["pending_rows"]:
+            return f"There was nothing to ask: {_nothing(run)}."
+        case "done":
+            return f"{answered} {were} answered by {run['endpoint']} in {took}{_failed(counts)}."
+        case "running":
+            return (
+                f"The run goes on: {count(counts.ok)} of {count(run['pending_rows'])} requests have a published answer."
+            )
+        case status:
+            said = {"stopped": "The run was stopped", "failed": "The run failed"}.get(status, "The run was interrupted")
+            of_all = f"{count(counts.ok)} of {count(run['pending_rows'])} {plural('request', run['pending_rows'])}"
+            return f"{said} after {took}; {of_all} had an answer by then{_failed(counts)}."
+
+
+def _nothing(run: Run) -> str:
+    if run["answered_rows"]:
+        return f"all {count(run['source_rows'])} rows had their answer already"
+    return "the prompt table has no rows that the job wants"
+
+
+def _failed(counts: Counts) -> str:
+    return f"; {said_failures(counts)}" if counts.failed else ""
+
+
+def said_failures(counts: Counts, most: int = 3) -> str:
+    """`9 refused, 2 rate_limited`"""
+    ranked = sorted(counts.failures.items(), key=lambda item: (-item[1], item[0]))
+    shown = [f"{count(number)} {name.replace('_', ' ')}" for name, number in ranked[:most]]
+    return ", ".join(shown) + (f" and {len(ranked) - most} other kinds" if len(ranked) > most else "")
+
+
+def tiles(run: Run, found: Found | None, counts: Counts, seconds: float) -> list[Tile]:
+    return [
+        Tile(
+            count(counts.asked),
+            "asked",
+            f"of {count(run['source_rows'] or 0)} {plural('row', run['source_rows'] or 0)}",
+        ),
+        Tile(count(counts.ok), "ok", f"{percent(counts.ok, counts.asked)} of those asked"),
+        Tile(count(counts.failed), "failed", said_failures(counts) if counts.failed else "none"),
+        Tile(
+            duration(seconds), "wall time", "so far" if run["ended_us"] is None else "reading and publishing included"
+        ),
+        _rate(found),
+        _in_flight(run, found),
+        _tokens(run),
+        _cost(run, counts),
+    ]
+
+
+def _rate(found: Found | None) -> Tile:
+    if found is None or not found.calls:
+        return Tile("–", "answers a second", "no calls" if found else "the traces are gone")
+    return Tile(
+        rate(found.calls / found.seconds), "answers a second", f"while asking, which took {duration(found.seconds)}"
+    )
+
+
+def _in_flight(run: Run, found: Found | None) -> Tile:
+    if run["engine"] == "ai_query":
+        return Tile(
+            count(len(found.waves)) if found else "–", "statements", "ai_query asks; how much at once is the platform's"
+        )
+    limit = f"of {count(run['concurrency'])}" if run["concurrency"] else ""
+    if found is None or not found.calls:
+        return Tile("–", "calls in flight", limit)
+    return Tile(rate(found.attempt_seconds / found.seconds), "calls in flight", f"{limit}, on average while asking")
+
+
+def _tokens(run: Run) -> Tile:
+    sent, received = run["input_tokens"] or 0, run["output_tokens"] or 0
+    if not sent + received:
+        why = "told when the run is over" if run["status"] == "running" else "the endpoint told none"
+        return Tile("–", "tokens", why if run["engine"] != "ai_query" else "ai_query tells none")
+    return Tile(count(sent + received), "tokens", f"{count(sent)} in, {count(received)} out")
+
+
+def _cost(run: Run, counts: Counts) -> Tile:
+    if run["cost"] is None:
+        return Tile(
+            "–", "cost", "the job names no price" if run["status"] != "running" else "told when the run is over"
+        )
+    each = f"{money(run['cost'] / counts.asked, run['currency'])} a request" if counts.asked else ""
+    return Tile(money(run["cost"], run["currency"]), "cost", each)
