@@ -176,7 +176,7 @@ def validate(
     raise typer.Exit(WRONG_DEFINITION if problems else OK)
 
 
-for _command_on_runs in (cli_runs.runs, cli_runs.show, cli_runs.failures, cli_runs.ctl):
+for _command_on_runs in (cli_runs.runs, cli_runs.show, cli_runs.failures, cli_runs.report, cli_runs.ctl):
     app.command()(_command_on_runs)
 
 

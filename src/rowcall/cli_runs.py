@@ -1,6 +1,7 @@
 """Commands that look at runs that were, and steer one that goes on."""
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -113,6 +114,33 @@ def failures(
     else:
         typer.echo(f"No row of run {run_id} is without an ok answer.")
         typer.echo("A row that failed but had an answer from an earlier run keeps it; such failures are in the traces.")
+
+
+def report(
+    run_id: RunId,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The file to write; <run id>.html by default.", show_default=False),
+    ] = None,
+    show_it: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    table: RunsTable = RUNS_TABLE,
+    as_json: Json = False,
+    profile: Profile = None,
+    sandbox: UseSandbox = False,
+    warehouse: Warehouse = None,
+    home: Home = HOME,
+) -> None:
+    """Write the report of a run: one HTML page that needs no network."""
+    from rowcall import history
+
+    with errors():
+        path = history.report(table, run_id, output, options=options_of(home, profile, sandbox, warehouse))
+    if as_json:
+        print_json({"report": str(path)})
+    else:
+        typer.echo(f"wrote {path}")
+    if show_it:
+        typer.launch(path.absolute().as_uri())
 
 
 def ctl(

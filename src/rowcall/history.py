@@ -2,7 +2,9 @@
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 
+from rowcall import run_report
 from rowcall.adapters.packaged import sql_texts
 from rowcall.control import RunState, journal_place, look, tell
 from rowcall.core import sql
@@ -30,6 +32,19 @@ def failures(table: str, run_id: str, *, limit: int = 50, options: Options | Non
         run = _one_run(found.session, table, run_id)
         outputs = sql.quote_table(str(run["outputs_table"]))
         return found.session.query(sql.list_failures(sql_texts(), outputs, limit), {"run_id": run["run_id"]})
+
+
+def report(table: str, run_id: str, path: Path | None = None, *, options: Options | None = None) -> Path:
+    """Write the report of a run, one HTML page, and say where: at `path`, else under the run's id in this folder. Raises `RunError`
+    where there is not exactly one such run, `SetupError` where the page cannot be made or written."""
+    if path is not None:
+        run_report.check_place(path)
+    with _archive(table, options) as found:
+        row = _one_run(found.session, table, run_id)
+        page = run_report.read_page(found.session, sql_texts(), table, str(row["run_id"]))
+    place = path or run_report.default_place(page)
+    run_report.write(place, run_report.render(page))
+    return place
 
 
 def control(table: str, run_id: str, command: Command | None = None, *, options: Options | None = None) -> RunState:
