@@ -16,6 +16,7 @@ from rowcall.adapters.auth import WorkspaceLogin
 from rowcall.adapters.journal import FolderJournals
 from rowcall.adapters.volume_journal import VolumeJournals
 from rowcall.adapters.workspace import DatabricksWorkspace
+from rowcall.api import Planned
 from rowcall.core.definition import JobDefinition
 from rowcall.core.ports import Row, SqlSession
 from rowcall.core.report import RunRow
@@ -75,10 +76,11 @@ class Bench:
         journals = VolumeJournals(login, self.journal) if self.volume else FolderJournals(Path(self.journal))
         return Surroundings(self.session, False, DatabricksWorkspace(login), login, journals)
 
-    def run(self, job: JobDefinition, *, only_new: bool = False, reporter: RecordingReporter | None = None) -> RunRow:
-        return api.run_here(
-            api.load_job(job), self.surroundings(), only_new=only_new, reporter=reporter or RecordingReporter()
-        )
+    def run(self, job: JobDefinition, *, reporter: RecordingReporter | None = None, **options: Any) -> RunRow:
+        return api.run_here(api.load_job(job), self.surroundings(), reporter=reporter or RecordingReporter(), **options)
+
+    def plan(self, job: JobDefinition, **options: Any) -> Planned:
+        return api.plan_here(api.load_job(job), self.surroundings(), **options)
 
     @property
     def journal(self) -> str:

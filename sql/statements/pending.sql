@@ -17,4 +17,4 @@ LEFT ANTI JOIN (
   $answered
 ) AS answered
   ON $same_key$same_request
-GROUP BY rendered.request_hash
+GROUP BY rendered.request_hash$limited

@@ -3,7 +3,7 @@
     import rowcall
 
     run = rowcall.run("jobs/text_insight.yml")
-    made, preview = rowcall.plan("jobs/text_insight.yml")
+    planned = rowcall.plan("jobs/text_insight.yml")
 
 Nothing heavy is imported before it is used.
 """

@@ -3,7 +3,7 @@
 import os
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -14,16 +14,26 @@ from rowcall.adapters.packaged import sql_texts
 from rowcall.core import sql
 from rowcall.core.definition import JobDefinition
 from rowcall.core.errors import DefinitionError, Problem
+from rowcall.core.estimate import Estimate, estimate
 from rowcall.core.job_file.reader import MAX_CHARACTERS, locate, parse_job
 from rowcall.core.plan import RunOptions, RunPlan, bind, make_plan
 from rowcall.core.ports import Reporter, Row, SqlSession
 from rowcall.core.records import Progress
 from rowcall.core.report import RunRow
-from rowcall.facts import LoadedJob, count_rows, facts
+from rowcall.facts import LoadedJob, count_rows, evidence, facts
 from rowcall.publishing import repeated
 from rowcall.recovery import recover
 from rowcall.waiting import wait_until_ready
 from rowcall.wiring import Options, Surroundings, surroundings
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What a run would do, the first rendered requests, and what it will probably take."""
+
+    plan: RunPlan
+    preview: list[Row]
+    estimate: Estimate
 
 
 class Quiet:
@@ -58,12 +68,18 @@ def plan(
     only_new: bool = False,
     preview_rows: int = 3,
     options: Options | None = None,
-) -> tuple[RunPlan, list[Row]]:
-    """What a run would do, and the first rendered requests. Writes nothing."""
+) -> Planned:
+    """What a run would do. Writes nothing."""
     loaded = load_job(job, variables)
     with surroundings(loaded.definition, options or Options()) as here:
-        made = make_here(loaded, here, _run_options(only_new=only_new, preview_rows=preview_rows))
-        return made, here.session.query(made.bound.statements.preview)
+        return plan_here(loaded, here, only_new=only_new, preview_rows=preview_rows)
+
+
+def plan_here(loaded: LoadedJob, here: Surroundings, *, only_new: bool = False, preview_rows: int = 3) -> Planned:
+    """`plan` in surroundings that are open already."""
+    made = make_here(loaded, here, _run_options(only_new=only_new, preview_rows=preview_rows))
+    preview = here.session.query(made.bound.statements.preview)
+    return Planned(made, preview, estimate(made, evidence(here.session, made.bound)))
 
 
 def run(
@@ -71,6 +87,7 @@ def run(
     *,
     variables: Mapping[str, str] | None = None,
     only_new: bool = False,
+    limit: int | None = None,
     wait: bool = False,
     options: Options | None = None,
     reporter: Reporter | None = None,
@@ -78,21 +95,28 @@ def run(
 ) -> RunRow:
     """Ask every row that has no answer yet and write the answers; returns the run's row in the runs table.
 
-    The same call again asks only what is left. `wait` waits for another run of the job that goes on. Raises `DefinitionError`,
-    `SetupError` or `RunError` before anything is paid; what goes wrong later is in the row's `status` and `message`.
+    The same call again asks only what is left. `limit` asks no more rows than that, spread over the table. `wait` waits for another
+    run of the job that goes on. Raises `DefinitionError`, `SetupError` or `RunError` before anything is paid; what goes wrong
+    later is in the row's `status` and `message`.
     """
     loaded = load_job(job, variables)
-    asked, given = options or Options(), _run_options(only_new=only_new)
+    asked, given = options or Options(), _run_options(only_new=only_new, limit=limit)
     where = replace(asked, spark=spark) if spark is not None else asked
     with surroundings(loaded.definition, where, given.run_id) as here:
         return _run(loaded, here, given, reporter or Quiet(), wait=wait)
 
 
 def run_here(
-    loaded: LoadedJob, here: Surroundings, *, only_new: bool = False, wait: bool = False, reporter: Reporter
+    loaded: LoadedJob,
+    here: Surroundings,
+    *,
+    only_new: bool = False,
+    limit: int | None = None,
+    wait: bool = False,
+    reporter: Reporter,
 ) -> RunRow:
     """`run` in surroundings that are open already."""
-    return _run(loaded, here, _run_options(only_new=only_new), reporter, wait=wait)
+    return _run(loaded, here, _run_options(only_new=only_new, limit=limit), reporter, wait=wait)
 
 
 def _run(loaded: LoadedJob, here: Surroundings, given: RunOptions, reporter: Reporter, *, wait: bool) -> RunRow:
@@ -105,7 +129,7 @@ def _run(loaded: LoadedJob, here: Surroundings, given: RunOptions, reporter: Rep
         made = make_here(loaded, here, given)
         reporter.plan(made)
         outside = runner.Outside(here.session, here.journals, here.connect(loaded.definition), reporter)
-        return runner.run(made, outside, __version__, _context(here))
+        return runner.run(made, outside, __version__, _context(here, made))
 
 
 def _make_volume(session: SqlSession, volume: tuple[str, str, str]) -> None:
@@ -114,10 +138,10 @@ def _make_volume(session: SqlSession, volume: tuple[str, str, str]) -> None:
     repeated(session, partial(session.execute, sql.create_volume(sql_texts(), volume)))
 
 
-def _run_options(*, only_new: bool = False, preview_rows: int = 3) -> RunOptions:
+def _run_options(*, only_new: bool = False, limit: int | None = None, preview_rows: int = 3) -> RunOptions:
     started = datetime.now(UTC)
     run_id = f"{started:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-    return RunOptions(run_id, f"{started:%Y-%m-%d}", __version__, only_new, preview_rows)
+    return RunOptions(run_id, f"{started:%Y-%m-%d}", __version__, only_new, limit, preview_rows)
 
 
 def make_here(loaded: LoadedJob, here: Surroundings, given: RunOptions) -> RunPlan:
@@ -125,7 +149,7 @@ def make_here(loaded: LoadedJob, here: Surroundings, given: RunOptions) -> RunPl
     try:
         found = facts(loaded, here)
         bound = bind(loaded.definition, found, sql_texts(), given)
-        return make_plan(loaded.definition, bound, found, count_rows(here.session, bound), given)
+        return make_plan(loaded.definition, bound, found, count_rows(here.session, bound, given.limit), given)
     except DefinitionError as error:
         raise DefinitionError(_located(error.problems, loaded)) from error
 
@@ -137,9 +161,13 @@ def _located(problems: Sequence[Problem], loaded: LoadedJob) -> list[Problem]:
     return locate(problems, loaded.text, str(loaded.file))
 
 
-def _context(here: Surroundings) -> dict[str, str]:
-    """Where the run was started, as the runs table keeps it."""
-    said = {"git_commit": os.environ.get("GIT_COMMIT"), "bundle_target": os.environ.get("BUNDLE_TARGET")}
+def _context(here: Surroundings, plan: RunPlan) -> dict[str, str]:
+    """Where the run was started, and how many rows it leaves to a later run, as the runs table keeps it."""
+    said = {
+        "git_commit": os.environ.get("GIT_COMMIT"),
+        "bundle_target": os.environ.get("BUNDLE_TARGET"),
+        "rows_left_for_later": str(plan.rows.later or ""),
+    }
     return {**here.context, **{name: value for name, value in said.items() if value}}
 
 

@@ -3,7 +3,8 @@ is read as markup, and no control character of it reaches the terminal."""
 
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from types import TracebackType
 from typing import assert_never
@@ -14,16 +15,19 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
+from rowcall.api import Planned
 from rowcall.control import RunState
 from rowcall.core.ai_query.waves import ONE_STATEMENT
 from rowcall.core.endpoint_plan import EndpointPlan
 from rowcall.core.engine_plan import EnginePlan, ResponsesPlan
+from rowcall.core.estimate import CONFIDENCE, Figure
 from rowcall.core.listing import statements_of
 from rowcall.core.plan import RunPlan
 from rowcall.core.records import ErrorKind
 from rowcall.core.records import Progress as RunProgress
 from rowcall.core.report import RunRow
-from rowcall.core.shown import clean, duration, plural, shorten
+from rowcall.core.run_text import headline, progress_line, summary_line
+from rowcall.core.shown import clean, duration, shorten
 from rowcall.demo import Demo
 
 QUIET_SECONDS = 10.0
@@ -99,65 +103,10 @@ class LiveReporter:
             self._bar = None
 
 
-def headline(plan: RunPlan) -> str:
-    """One line that says what is about to happen."""
-    engine, rows = plan.engine, plan.rows
-    parts = [
-        f"{rows.duplicates:,} {plural('duplicate', rows.duplicates)}",
-        f"{rows.answered:,} answered",
-        f"{rows.pending:,} to ask",
-    ]
-    said = ", ".join(part for part in parts if not part.startswith("0 ")) or "nothing to ask"
-    how = f"{engine.kind}, {how_asked(engine, rows.pending)}"
-    endpoint = f"{plan.bound.endpoint} in the sandbox" if plan.workspace == "sandbox" else str(plan.bound.endpoint)
-    return f"{plan.job} · {endpoint} · {how} · {rows.source:,} {plural('row', rows.source)}: {said}"
-
-
-def how_asked(engine: EnginePlan, pending: int) -> str:
-    """How much is asked at once, in a few words."""
-    match engine.kind:
-        case "responses":
-            split = engine.split
-            most = f"up to {split.total}" if engine.adaptive else str(split.total)
-            return f"{most} at once ({split.tasks} {plural('task', split.tasks)} × {split.share})"
-        case "ai_query":
-            if engine.rows_per_statement is not None:
-                return f"{engine.rows_per_statement:,} {plural('row', engine.rows_per_statement)} a statement"
-            return "one statement" if pending <= ONE_STATEMENT else "in statements of about ten minutes"
-        case _:
-            assert_never(engine.kind)
-
-
-def progress_line(progress: RunProgress, plan: RunPlan, seconds: float) -> str:
-    rate = progress.asked / seconds if seconds > 0 else 0.0
-    left = (plan.rows.pending - progress.asked) / rate if rate > 0 and not progress.paused else None
-    parts = [
-        f"ok {progress.ok:,}",
-        f"failed {progress.failed:,}",
-        f"in flight {progress.in_flight}",
-        f"{rate:,.0f}/s",
-    ]
-    parts += [f"{duration(left)} left"] if left is not None and progress.asked else []
-    tokens = progress.input_tokens + progress.output_tokens
-    parts += [f"{tokens:,} tokens"] if tokens else []
-    parts += [f"{progress.waking} waiting for the endpoint to serve anybody"] if progress.waking else []
-    parts += [f"turned away {progress.turned_away:,}"] if progress.turned_away else []
-    parts += ["paused"] if progress.paused else []
-    parts += ["waiting for the endpoint's quota"] if progress.held else []
-    parts += [f"stopping: {progress.stop[:80]}"] if progress.stop else []
-    return "  ".join(parts)
-
-
 def print_summary(console: Console, row: RunRow, job: str) -> None:
     """How a run ended, where its answers are, and what to type next."""
     mark, style = _MARKS.get(row.status, ("·", ""))
-    parts = [f"{row.asked:,} asked", f"{row.ok:,} ok"]
-    parts += [f"{count:,} {name}" for name, count in sorted(row.failures.items(), key=lambda item: -item[1])]
-    parts += [f"{row.retries:,} {plural('retry', row.retries)}"] if row.retries else []
-    parts += [f"{row.input_tokens + row.output_tokens:,} tokens"] if row.input_tokens or row.output_tokens else []
-    parts += [duration(row.seconds)]
-    parts += [f"{row.cost:,.4f} {row.currency}"] if row.cost is not None else []
-    console.print(plain(f"{mark} {' · '.join(parts)}", style=style))
+    console.print(plain(f"{mark} {summary_line(row)}", style=style))
     if row.message:
         message = row.message.replace("\n", "\n    ")
         console.print(plain(f"  {row.status}: {message}", style=style))
@@ -165,6 +114,7 @@ def print_summary(console: Console, row: RunRow, job: str) -> None:
         console.print(plain(f"  bound by: {row.bound_by}"))
     console.print(plain(f"  answers {row.outputs_table}   traces {row.traces_table}   run {row.run_id}"))
     left = row.pending_rows - row.ok - row.failures.get(ErrorKind.NULL_PROMPT, 0)
+    left += int(row.context.get("rows_left_for_later", 0))
     if left:
         look = f"rowcall failures {row.run_id}   ·   " if row.failed else ""
         console.print(
@@ -172,8 +122,9 @@ def print_summary(console: Console, row: RunRow, job: str) -> None:
         )
 
 
-def print_plan(console: Console, plan: RunPlan, preview: Sequence[Mapping[str, object]], *, statements: bool) -> None:
-    """Everything a run would do: the statements first, what was decided last, where the eye is."""
+def print_plan(console: Console, planned: Planned, *, statements: bool, pilot: bool = False) -> None:
+    """Everything a run would do: the statements first, what was decided last, where the eye is. `pilot` says that one was run."""
+    plan = planned.plan
     if statements:
         for name, text in statements_of(plan):
             console.print(plain(f"-- {name}", style="bold"))
@@ -185,8 +136,34 @@ def print_plan(console: Console, plan: RunPlan, preview: Sequence[Mapping[str, o
     for name, value in plan_facts(plan):
         table.add_row(plain(name, style="dim"), plain(value))
     console.print(table)
-    print_preview(console, preview)
-    console.print(plain("\nNothing was written.", style="dim"))
+    if plan.rows.pending:
+        console.print()
+        print_rows(
+            console, list(estimate_rows(planned)), ("a run takes", "at least", "expected", "at most", "going by")
+        )
+    print_preview(console, planned.preview)
+    console.print(plain(f"\nNothing {'else ' if pilot else ''}was written.", style="dim"))
+
+
+def estimate_rows(planned: Planned) -> Iterable[dict[str, str]]:
+    """The estimate as rows of a table."""
+    guess, currency = planned.estimate, planned.plan.calls.budget.currency
+    yield _estimate_row("input tokens", guess.input_tokens, _count)
+    yield _estimate_row("output tokens", guess.output_tokens, _count)
+    if guess.cost is not None:
+        yield _estimate_row("cost", guess.cost, lambda amount: f"{amount:,.4f} {currency}")
+    yield _estimate_row("time of asking", guess.seconds, duration)
+
+
+def _estimate_row(name: str, figure: Figure, said: Callable[[float], str]) -> dict[str, str]:
+    interval = figure.interval
+    expected, high = ("?" if value is None else said(value) for value in (interval.expected, interval.high))
+    shown = {"at least": said(interval.low), "expected": expected, "at most": high}
+    return {"a run takes": name, **shown, "going by": figure.reason}
+
+
+def _count(amount: float) -> str:
+    return f"{amount:,.0f}"
 
 
 def plan_facts(plan: RunPlan) -> Iterable[tuple[str, str]]:
@@ -207,9 +184,6 @@ def plan_facts(plan: RunPlan) -> Iterable[tuple[str, str]]:
     yield from _engine_facts(engine, plan.session)
     counts = f"{rows.source:,} source = {rows.duplicates:,} duplicate + {rows.answered:,} answered + {rows.pending:,} pending"
     yield "rows", counts
-    price = calls.budget.cost(plan.input_tokens, 0)
-    cost = f", {price:.4f} {calls.budget.currency} before any output" if calls.budget.currency else ""
-    yield "input tokens", f"about {plan.input_tokens:,} (4 characters each){cost}"
     deadline = f", the run ends after {duration(calls.deadline)}" if calls.deadline else ""
     if engine.kind == "responses":
         runs = f", {duration(calls.run_timeout)} a run" if endpoint.wire.run == "background" else ""
@@ -268,15 +242,16 @@ def script(statements: Iterable[tuple[str, str]]) -> str:
     return _LEFT_OUT + "\n\n".join(f"-- {name}\n{text.rstrip()};" for name, text in statements)
 
 
-def plan_json(plan: RunPlan, preview: Sequence[Mapping[str, object]]) -> dict[str, object]:
+def plan_json(planned: Planned) -> dict[str, object]:
+    plan = planned.plan
     return {
         **dict(plan_facts(plan)),
         "job": plan.job,
         "run_id": plan.run_id,
         "rows": {name: getattr(plan.rows, name) for name in ("source", "duplicates", "answered", "pending")},
-        "input_tokens": plan.input_tokens,
+        "estimate": {"confidence": CONFIDENCE, **asdict(planned.estimate)},
         **_split_json(plan.engine),
-        "preview": [dict(row) for row in preview],
+        "preview": [dict(row) for row in planned.preview],
         "statements": [{"name": name, "sql": text} for name, text in statements_of(plan)],
     }
 

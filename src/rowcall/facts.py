@@ -14,6 +14,7 @@ from rowcall.core.definition import AppEndpoint, JobDefinition, ResponsesEngine,
 from rowcall.core.endpoint_plan import EndpointFacts, agent_server
 from rowcall.core.engine_choice import obstacle, worth_probing
 from rowcall.core.errors import DefinitionError, Problem, SqlError
+from rowcall.core.estimate import Evidence, evidence_of
 from rowcall.core.job_file.variables import fill_text
 from rowcall.core.login import refused_by_apps
 from rowcall.core.loose import one_line
@@ -201,8 +202,9 @@ def _existing(session: SqlSession, table: str) -> tuple[Column, ...] | None:
         raise
 
 
-def count_rows(session: SqlSession, bound: Bound) -> RowCounts:
-    """What becomes of the rows. Raises `DefinitionError` where other jobs ask for the same rows in turn with this one."""
+def count_rows(session: SqlSession, bound: Bound, limit: int | None = None) -> RowCounts:
+    """What becomes of the rows, of which no more than `limit` are asked. Raises `DefinitionError` where other jobs ask for the same
+    rows in turn with this one."""
     found = {name: int(str(value)) for name, value in session.query(bound.statements.count)[0].items()}
     clashes = session.query(bound.statements.clashing_keys) if found["clashing_keys"] else []
     rivals = bound.rivals if found["pending"] else None
@@ -211,7 +213,14 @@ def count_rows(session: SqlSession, bound: Bound) -> RowCounts:
         if problems:
             raise DefinitionError(problems)
     duplicates = found["source"] - found["answered"] - found["pending"]
-    return RowCounts(duplicates=duplicates, clashes=tuple(_said_key(row["key"]) for row in clashes), **found)
+    counts = RowCounts(duplicates=duplicates, clashes=tuple(_said_key(row["key"]) for row in clashes), **found)
+    return counts if limit is None else counts.limited(limit)
+
+
+def evidence(session: SqlSession, bound: Bound) -> Evidence:
+    """What earlier answers tell of a run to come."""
+    statement = bound.statements.evidence
+    return evidence_of(session.query(statement)) if statement else {}
 
 
 def _said_key(key: object) -> str:

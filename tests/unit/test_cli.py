@@ -74,6 +74,30 @@ def test_plan_writes_nothing_and_tells_everything(project: Project):
     assert list((project.folder / ".rowcall" / "lakehouse").glob("*/*/*")) == []
 
 
+def test_a_pilot_asks_a_few_rows_and_plans_the_rest_with_what_they_told(project: Project):
+    (project.folder / "pilot.yml").write_text(GOOD.replace("greet", "pilot").lstrip())
+    done = project.call("plan", "pilot.yml", "--pilot", "5", "--no-sql")
+    assert "7 left for later" in done.stdout
+    assert "rowcall run pilot.yml asks only the 7 that are left" in done.stdout
+    assert "5 answers to requests as they are now" in done.stdout
+    assert "Nothing else was written." in done.stdout
+    plan = json.loads(project.call("plan", "pilot.yml", "--pilot", "2", "--json").stdout)
+    assert (plan["rows"]["pending"], plan["rows"]["answered"]) == (5, 7)
+    tokens = plan["estimate"]["output_tokens"]["interval"]
+    assert 0 < tokens["low"] <= tokens["expected"] <= tokens["high"]
+    limited = json.loads(project.call("run", "pilot.yml", "--limit", "1", "--json").stdout.splitlines()[-1])
+    assert (limited["asked"], limited["context"]["rows_left_for_later"]) == (1, "4")
+
+
+def test_a_pilot_that_fails_plans_nothing(project: Project):
+    (project.folder / "denied.yml").write_text(GOOD.replace("greet", "denied").lstrip())
+    control(project.sandbox, "PUT", "behaviour/echo", {"faults": [{"match": "hello", "status": 403}]})
+    try:
+        assert "estimate" not in project.call("plan", "denied.yml", "--pilot", "5", "--json", code=1).stdout
+    finally:
+        control(project.sandbox, "PUT", "behaviour/echo", {})
+
+
 def test_run_runs_show_and_failures_tell_one_story(project: Project):
     control(project.sandbox, "PUT", "behaviour/echo", {"faults": [{"match": "hello 3", "status": 422}]})
     first = project.call("run", "good.yml", "--json", code=3)

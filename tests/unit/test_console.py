@@ -11,9 +11,11 @@ from rich.console import Console
 
 from rowcall import console
 from rowcall.adapters.packaged import sql_texts
+from rowcall.api import Planned
 from rowcall.core import report
 from rowcall.core.definition import JobDefinition
 from rowcall.core.endpoint_plan import EndpointFacts
+from rowcall.core.estimate import estimate
 from rowcall.core.listing import statements_of
 from rowcall.core.plan import Facts, RunOptions, RunPlan, bind, make_plan
 from rowcall.core.records import Column, Progress, RowCounts
@@ -39,6 +41,10 @@ def plan(counts: RowCounts | None = None, **more: Any) -> RunPlan:
     options = RunOptions("20261123-060000-ab12", "2026-11-23", "1.0")
     counts = counts or RowCounts(source=12_480, duplicates=310, answered=9_900, pending=2_270, input_chars=2_000_000)
     return make_plan(definition, bind(definition, facts, sql_texts(), options), facts, counts, options)
+
+
+def planned(made: RunPlan, preview: list[dict[str, object]] | None = None) -> Planned:
+    return Planned(made, preview or [], estimate(made, {}))
 
 
 def run_row(total: Tally, status: report.Status = "done", message: str | None = None, **more: Any) -> RunRow:
@@ -132,7 +138,7 @@ class TestSummary:
 class TestPlan:
     def shown(self, made: RunPlan, preview: list[dict[str, object]] | None = None, *, statements: bool = False) -> str:
         on = terminal()
-        console.print_plan(on, made, preview or [], statements=statements)
+        console.print_plan(on, planned(made, preview), statements=statements)
         return written(on)
 
     def test_says_every_decision_and_why(self) -> None:
@@ -141,7 +147,9 @@ class TestPlan:
             "endpoint app triage at https://agent.test/responses",
             "in flight 2 × 32 = 64 of at most 64",
             "rows 12,480 source = 310 duplicate + 9,900 answered + 2,270 pending",
-            "input tokens about 500,000 (4 characters each), 1.0000 USD before any output",
+            "input tokens 333,333 500,000 1,000,000 4 characters a token",
+            "output tokens 0 ? ? not known before answers are there",
+            "cost 0.6667 USD ? ? the tokens above times endpoint.price",
             "answers main.sales.answers traces main.rowcall.traces runs main.rowcall.runs",
         ):
             assert said in shown
@@ -164,9 +172,14 @@ class TestPlan:
         assert "▸ 8, b\n  not asked: the prompt is NULL" in shown
 
     def test_as_json(self) -> None:
-        said = console.plan_json(plan(), [])
+        said: dict[str, Any] = console.plan_json(planned(plan()))
         assert said["rows"] == {"source": 12_480, "duplicates": 310, "answered": 9_900, "pending": 2_270}
-        assert (said["tasks"], said["calls_per_task"], said["input_tokens"]) == (2, 32, 500_000)
+        assert (said["tasks"], said["calls_per_task"]) == (2, 32)
+        assert said["estimate"]["input_tokens"]["interval"] == {
+            "low": pytest.approx(333_333.3, abs=0.1),
+            "expected": 500_000,
+            "high": 1_000_000,
+        }
 
 
 class TestRows:
@@ -205,8 +218,15 @@ class TestHostileText:
             live.step(text)
         console.print_plan(
             on,
-            made,
-            [{"key": {"id": text}, "request": json.dumps({"messages": [{"role": text, "content": text}], text: text})}],
+            planned(
+                made,
+                [
+                    {
+                        "key": {"id": text},
+                        "request": json.dumps({"messages": [{"role": text, "content": text}], text: text}),
+                    }
+                ],
+            ),
             statements=True,
         )
         row = run_row(Tally(3, 1, 0, {text: 2}), "failed", text)

@@ -28,12 +28,11 @@ from rowcall.core.engine_plan import (
 from rowcall.core.errors import DefinitionError, Problem
 from rowcall.core.limits import Budget, failure_limit
 from rowcall.core.misfits import keys_of, outputs_misfits, request_of, shared_misfits
+from rowcall.core.rates import output_limit
 from rowcall.core.records import Column, RowCounts
 from rowcall.core.retry import RetryPolicy
 from rowcall.core.rivals import Rivals, rivals
 from rowcall.core.spans import SpanContext
-
-CHARS_PER_TOKEN = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,7 @@ class Facts:
 @dataclass(frozen=True, slots=True)
 class CallPlan:
     """Limits of one call and of the run. Times are in seconds; `corrections` is how often an answer that breaks the schema is asked
-    for again."""
+    for again, `output_limit` the most tokens that each request allows its answer, if they all allow the same."""
 
     timeout: float
     run_timeout: float
@@ -67,6 +66,7 @@ class CallPlan:
     retry: RetryPolicy
     corrections: int
     deadline: float | None
+    output_limit: int | None
     budget: Budget
 
 
@@ -100,11 +100,6 @@ class RunPlan:
     calls: CallPlan
     rows: RowCounts
     spans: SpanContext
-
-    @property
-    def input_tokens(self) -> int:
-        """Input tokens the pending requests will roughly take."""
-        return self.rows.input_chars // CHARS_PER_TOKEN
 
 
 def bind(definition: JobDefinition, facts: Facts, texts: sql.SqlTexts, run: "RunOptions") -> Bound:
@@ -144,12 +139,13 @@ def bind(definition: JobDefinition, facts: Facts, texts: sql.SqlTexts, run: "Run
 @dataclass(frozen=True, slots=True)
 class RunOptions:
     """What a run is given beside its job: `day` is the day of the start (`2026-11-23`), `only_new` keeps answers to
-    earlier versions of a request."""
+    earlier versions of a request, `limit` is the most rows that are asked."""
 
     run_id: str
     day: str
     version: str
     only_new: bool = False
+    limit: int | None = None
     preview_rows: int = 3
 
 
@@ -185,6 +181,7 @@ def make_plan(definition: JobDefinition, bound: Bound, facts: Facts, counts: Row
             retry=_retry(bound.endpoint, definition),
             corrections=definition.answer.corrections if definition.answer != "text" else 0,
             deadline=limits.deadline,
+            output_limit=_output_limit(definition),
             budget=budget,
         ),
         rows=counts,
@@ -211,6 +208,11 @@ def _retry(endpoint: EndpointPlan, definition: JobDefinition) -> RetryPolicy:
         missing=starts if endpoint.kind == "serving" else 0.0,
         adaptive=not isinstance(engine, AiQueryEngine) and engine.concurrency == "auto",
     )
+
+
+def _output_limit(definition: JobDefinition) -> int | None:
+    parameters = definition.request.parameters
+    return None if isinstance(parameters, str) else output_limit(parameters)
 
 
 def tables_beside(definition: JobDefinition) -> tuple[str, str]:
@@ -256,13 +258,21 @@ def _statements(
         clashing_keys=sql.clashing_keys(texts, rendered, keys),
         preview=sql.preview(texts, rendered, keys, run.preview_rows),
         create_tables=sql.create_tables(texts, tables, keys, answer_type, comment),
-        pending=sql.pending(texts, rendered, keys, tables, only_new=run.only_new, files=shape.files),
+        pending=sql.pending(texts, rendered, keys, tables, sql.Wanted(run.only_new, run.limit, shape.files)),
         fetch=sql.fetch(texts, tables),
         merge_outputs=sql.merge_outputs(texts, tables, keys, answer_type, run.run_id),
         merge_traces=sql.merge_traces(texts, tables, version=run.version, resource=resource, since=run.day),
         merge_run=sql.merge_run(texts, tables),
         summary=sql.summary(texts, tables),
+        evidence=sql.evidence(texts, rendered, keys, outputs, _priced(definition)) if outputs else None,
     )
+
+
+def _priced(definition: JobDefinition) -> str:
+    price = definition.endpoint.price
+    if price is None:
+        return "CAST(NULL AS DOUBLE)"
+    return sql.priced(price.input, price.input if price.cached_input is None else price.cached_input, price.output)
 
 
 def _fingerprint(definition: JobDefinition, endpoint: EndpointPlan) -> str:

@@ -16,6 +16,11 @@ _BYTES_PER_TOKEN = 4
 _OUTPUT_LIMITS = ("max_output_tokens", "max_completion_tokens", "max_tokens")
 
 
+def output_limit(parameters: Mapping[str, object]) -> int | None:
+    """The most output tokens that a request allows its answer."""
+    return next((limit for name in _OUTPUT_LIMITS if isinstance(limit := parameters.get(name), int)), None)
+
+
 @dataclass(frozen=True, slots=True)
 class Rates:
     """Most in a minute; None is no limit."""
@@ -90,9 +95,9 @@ class Quotas:
 
     def expected(self, size: int, parameters: Mapping[str, object]) -> Use:
         """What a request of so many bytes will use. Servers reserve all of the limit that it sets itself (FACTS 2.3)."""
-        limits = (limit for name in _OUTPUT_LIMITS if isinstance(limit := parameters.get(name), int))
+        limit = output_limit(parameters)
         likely = self._a_minute_of_output if self._output_tokens is None else self._output_tokens
-        return Use(1, size * self._input_tokens_a_byte, next(limits, likely))
+        return Use(1, size * self._input_tokens_a_byte, likely if limit is None else limit)
 
     def wait(self, use: Use, now: float) -> float:
         """Seconds until all quotas have room for a call."""

@@ -1,7 +1,7 @@
 """The values that move through a run. Frozen, small, free of behaviour that needs the outside."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 
 from rowcall.core.slots import Seconds, summed
@@ -168,9 +168,9 @@ class Column:
 class RowCounts:
     """Rows of the prompt table by what becomes of them.
 
-    source = duplicates + answered + pending. `pending` rows are asked; `duplicates` get the answer of a pending row with the
-    same request; `answered` have an `ok` answer to this very request. `input_chars` is the text of the pending requests.
-    `clashes` are examples of the clashing keys.
+    source = duplicates + answered + pending + later. `pending` rows are asked; `duplicates` get the answer of a pending row with
+    the same request; `answered` have an `ok` answer to this very request; `later` ones are left to a later run. `input_chars` is
+    the text of the pending requests. `clashes` are examples of the clashing keys.
     """
 
     source: int = 0
@@ -180,7 +180,14 @@ class RowCounts:
     null_keys: int = 0
     clashing_keys: int = 0
     input_chars: int = 0
+    later: int = 0
     clashes: tuple[str, ...] = ()
+
+    def limited(self, limit: int) -> "RowCounts":
+        """No more than `limit` of the pending rows, which stand for all of them."""
+        asked = min(limit, self.pending)
+        chars = self.input_chars * asked // max(self.pending, 1)
+        return replace(self, pending=asked, later=self.pending - asked, input_chars=chars)
 
 
 @dataclass(frozen=True, slots=True)

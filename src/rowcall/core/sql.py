@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from decimal import Decimal
 from string import Template
 
 from sqlglot import exp
@@ -50,7 +51,8 @@ class Tables:
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """Every statement of a run, in the order in which they are first sent. `clashing_keys` is sent where there are any."""
+    """Every statement of a run, in the order in which they are first sent. `clashing_keys` is sent where there are any, `evidence`
+    only by a plan, where the outputs table is there."""
 
     count: str
     clashing_keys: str
@@ -62,6 +64,7 @@ class Statements:
     merge_traces: str
     merge_run: str
     summary: str
+    evidence: str | None = None
 
 
 def quote_table(name: str) -> str:
@@ -155,6 +158,25 @@ def count(texts: SqlTexts, rendered_sql: str, keys: Sequence[Column], outputs: s
     )
 
 
+def evidence(texts: SqlTexts, rendered_sql: str, keys: Sequence[Column], outputs: str, cost: str) -> str:
+    """Measure earlier answers; `cost` is a SQL expression over `o.usage`."""
+    return fill(
+        texts,
+        "statements/evidence",
+        rendered=rendered_sql,
+        outputs=outputs,
+        cost=cost,
+        same_key=" AND ".join(f"o.{identifier(key.name)} = asked.key.{identifier(key.name)}" for key in keys),
+    )
+
+
+def priced(input_price: Decimal, cached_price: Decimal, output_price: Decimal) -> str:
+    """What an answer of the outputs table `o` costs at these prices of a million tokens: a SQL expression."""
+    terms = {"input": input_price, "output": output_price, "cached": cached_price - input_price}
+    paid = (f"coalesce(o.usage.{name}_tokens, 0) * {float(price) / 1_000_000!r}D" for name, price in terms.items())
+    return f"CASE WHEN o.usage.input_tokens IS NOT NULL THEN {' + '.join(paid)} END"
+
+
 def clashing_keys(texts: SqlTexts, rendered_sql: str, keys: Sequence[Column]) -> str:
     return fill(texts, "statements/clashing_keys", rendered=rendered_sql, order=_key_fields(keys))
 
@@ -163,11 +185,19 @@ def preview(texts: SqlTexts, rendered_sql: str, keys: Sequence[Column], limit: i
     return fill(texts, "statements/preview", rendered=rendered_sql, order=_key_fields(keys), limit=str(limit))
 
 
-def pending(
-    texts: SqlTexts, rendered_sql: str, keys: Sequence[Column], tables: Tables, *, only_new: bool, files: bool = False
-) -> str:
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which rows are asked: `only_new` ones, no more than `limit`; and whether they have `files`."""
+
+    only_new: bool = False
+    limit: int | None = None
+    files: bool = False
+
+
+def pending(texts: SqlTexts, rendered_sql: str, keys: Sequence[Column], tables: Tables, wanted: Wanted) -> str:
     """Write the rows to ask into the pending table. The outputs table must exist. A row without a key may have come since the
-    rows were counted; it would be inserted again each time its answer is published."""
+    rows were counted; it would be inserted again each time its answer is published. Hashes are as good as drawn by lot: those
+    that a limit picks are spread over the table."""
     return fill(
         texts,
         "statements/pending",
@@ -175,9 +205,10 @@ def pending(
         rendered=rendered_sql,
         answered=_answered(texts, rendered_sql, keys, tables.outputs),
         same_key=_same_key(keys, "rendered", "answered"),
-        same_request="" if only_new else " AND rendered.request_hash = answered.request_hash",
+        same_request="" if wanted.only_new else " AND rendered.request_hash = answered.request_hash",
         keys_there=" AND ".join(f"key.{name} IS NOT NULL" for name in quoted_columns(keys)),
-        files_once=", max(files) AS files" if files else "",
+        files_once=", max(files) AS files" if wanted.files else "",
+        limited="" if wanted.limit is None else f"\nORDER BY rendered.request_hash\nLIMIT {wanted.limit}",
     )
 
 

@@ -340,3 +340,47 @@ FROM (
 ) AS ranked
 WHERE pick = 1
 GROUP BY outcome, error.kind;
+
+-- name: evidence
+-- What earlier answers to the requests as they are now took, against the characters of a request: the sums that a line needs.
+SELECT
+  measured.name AS name,
+  count(*) AS answers,
+  sum(measured.x) AS x,
+  sum(measured.y) AS y,
+  sum(measured.x * measured.x) AS xx,
+  sum(measured.x * measured.y) AS xy,
+  sum(measured.y * measured.y) AS yy,
+  max(measured.y) AS most
+FROM (
+  SELECT explode(array(
+    named_struct('name', 'input_tokens', 'x', asked.x, 'y', CAST(o.usage.input_tokens AS DOUBLE)),
+    named_struct('name', 'output_tokens', 'x', asked.x, 'y', CAST(o.usage.output_tokens AS DOUBLE)),
+    named_struct('name', 'cost', 'x', asked.x, 'y', CAST(NULL AS DOUBLE)),
+    named_struct('name', 'seconds', 'x', asked.x, 'y', o.latency_ms / 1000.0D)
+  )) AS measured
+  FROM (
+    SELECT key, max(request_hash) AS request_hash, CAST(max(char_length(request)) AS DOUBLE) AS x
+    FROM (
+      -- Every row of the prompt table: its key, its request as JSON text, and the hash that stands for endpoint and request.
+SELECT
+  key,
+  request,
+  sha2(concat('ff1b7f54363d69fb', coalesce(request, '')), 256) AS request_hash
+FROM (
+  SELECT
+    named_struct('review_id', p.`review_id`) AS key,
+    CASE WHEN p.`review` IS NULL THEN CAST(NULL AS STRING) ELSE CONCAT('{"messages": [{"role": "user", "content": ', SUBSTR(TO_JSON(ARRAY(COALESCE(CAST(p.`review` AS STRING), ''))), 2, CHAR_LENGTH(TO_JSON(ARRAY(COALESCE(CAST(p.`review` AS STRING), '')))) - 2), '}]}') END AS request
+  FROM (SELECT * FROM `main`.`bakehouse`.`reviews`
+WHERE true AND true) AS p
+  WHERE true
+)
+    )
+    GROUP BY key
+  ) AS asked
+  JOIN `main`.`bakehouse`.`review_triage` AS o
+    ON o.`review_id` = asked.key.`review_id` AND o.request_hash = asked.request_hash
+  WHERE o.attempts > 0
+)
+WHERE measured.y IS NOT NULL
+GROUP BY measured.name;

@@ -238,7 +238,7 @@ class TestCountedRows:
 
     def test_no_rows_at_all(self) -> None:
         made = plan(job(engine={"concurrency": 8}), RowCounts())
-        assert (made.engine.split.tasks, made.engine.split.share, made.input_tokens) == (1, 8, 0)
+        assert (made.engine.split.tasks, made.engine.split.share) == (1, 8)
 
 
 class TestEndpoint:
@@ -372,9 +372,6 @@ class TestLimits:
             None,
             "",
         )
-
-    def test_input_tokens_are_guessed_from_characters(self) -> None:
-        assert plan(job(), RowCounts(source=1, pending=1, input_chars=403)).input_tokens == 100
 
 
 class TestTables:

@@ -152,6 +152,8 @@ def bound_statements(case: Case) -> dict[str, str]:
     named: dict[str, str] = {}
     for part in fields(made):
         value = getattr(made, part.name)
+        if value is None:
+            continue
         tables = zip(("outputs", "traces", "runs"), value, strict=True) if isinstance(value, tuple) else ()
         named |= {f"create {table}": statement for table, statement in tables} or {part.name: value}
     return named
