@@ -143,6 +143,31 @@ def report(
         typer.launch(path.absolute().as_uri())
 
 
+def trace(
+    job: Annotated[str, typer.Argument(metavar="JOB", help="The name of a job.")],
+    key: Annotated[
+        str, typer.Argument(metavar="KEY", help="The row's key, a=1,b=2 if it has several columns; or a trace id.")
+    ],
+    full: Annotated[bool, typer.Option("--full", help="Show all that the spans carry, texts whole.")] = False,
+    table: RunsTable = RUNS_TABLE,
+    as_json: Json = False,
+    profile: Profile = None,
+    sandbox: UseSandbox = False,
+    warehouse: Warehouse = None,
+    home: Home = HOME,
+) -> None:
+    """Show what happened to one row: its call, waits, attempts, and what the agent did."""
+    from rowcall import console_trace, history
+
+    with errors():
+        options = options_of(home, profile, sandbox, warehouse)
+        story = history.trace(table, job, key, full=full, options=options)
+    if as_json:
+        print_json(story.as_json())
+    else:
+        console_trace.print_story(terminal(), story, full=full)
+
+
 def ctl(
     run_id: RunId,
     action: Annotated[

@@ -1,8 +1,9 @@
 """Looking at runs that were, and steering one that goes on: what the commands that name a run call."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 from rowcall import run_report
 from rowcall.adapters.packaged import sql_texts
@@ -10,7 +11,8 @@ from rowcall.control import RunState, journal_place, look, tell
 from rowcall.core import sql
 from rowcall.core.control import Command
 from rowcall.core.errors import RunError, SqlError
-from rowcall.core.ports import Row, SqlSession
+from rowcall.core.ports import Journal, Row, SqlSession
+from rowcall.row_trace import RowStory, read_story
 from rowcall.wiring import Archive, Options, archive
 
 
@@ -45,6 +47,21 @@ def report(table: str, run_id: str, path: Path | None = None, *, options: Option
     place = path or run_report.default_place(page)
     run_report.write(place, run_report.render(page))
     return place
+
+
+def trace(table: str, job: str, key: str, *, full: bool = False, options: Options | None = None) -> RowStory:
+    """What happened to the row of a job that has a key (`a=1,b=2` where that has several columns) or a trace id; `full` with all of
+    the texts that are too long for the traces table. Raises `RunError` where there is no such job or row."""
+    with _archive(table, options) as found:
+        newest = found.session.query(_runs_query(table, 1), {"job": job, "run_id": ""})
+        if not newest:
+            raise RunError(f"{table} has no run of job {job}. See rowcall runs.")
+
+        def journal_of(run_id: str) -> Journal:
+            context = cast("Mapping[str, str]", _one_run(found.session, table, run_id)["context"] or {})
+            return found.journal(context.get("journal", ""))
+
+        return read_story(found.session, sql_texts(), newest[0], key, journal_of if full else None)
 
 
 def control(table: str, run_id: str, command: Command | None = None, *, options: Options | None = None) -> RunState:
