@@ -65,6 +65,9 @@ def run(
     job: JobFile,
     var: Variables = None,
     only_new: OnlyNew = False,
+    limit: Annotated[
+        int | None, typer.Option("--limit", "-n", min=1, help="Ask no more rows than this, spread over the table.")
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for another run of the job that goes on.")] = False,
     as_json: Json = False,
     profile: Profile = None,
@@ -80,7 +83,7 @@ def run(
     with errors(), console.LiveReporter(out) as reporter:
         loaded = _load(job, var)
         options = options_of(home, profile, sandbox, warehouse, upstream)
-        row = api.run(loaded, only_new=only_new, wait=wait, options=options, reporter=reporter)
+        row = api.run(loaded, only_new=only_new, limit=limit, wait=wait, options=options, reporter=reporter)
     console.print_summary(out, row, str(job))
     if as_json:
         print_json(row.as_json())
@@ -92,6 +95,12 @@ def plan(
     job: JobFile,
     var: Variables = None,
     only_new: OnlyNew = False,
+    pilot: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="First ask N rows for real, spread over the table, and plan with what they tell."
+        ),
+    ] = None,
     sql: Annotated[bool, typer.Option("--sql/--no-sql", help="Show every statement.")] = True,
     as_json: Json = False,
     profile: Profile = None,
@@ -99,16 +108,22 @@ def plan(
     warehouse: Warehouse = None,
     home: Home = HOME,
 ) -> None:
-    """Show what a run would do, and why; writes nothing."""
+    """Show what a run would do, why, and what it will take; writes nothing but the answers of a pilot."""
     from rowcall import api, console
 
-    with errors():
-        options = options_of(home, profile, sandbox, warehouse)
-        made, preview = api.plan(_load(job, var), only_new=only_new, options=options)
+    out = terminal(stderr=as_json)
+    with errors(), console.LiveReporter(out) as reporter:
+        loaded, options = _load(job, var), options_of(home, profile, sandbox, warehouse)
+        if pilot is not None:
+            asked = api.run(loaded, only_new=only_new, limit=pilot, options=options, reporter=reporter)
+            console.print_summary(out, asked, str(job))
+            if asked.status != "done":
+                raise typer.Exit(_exit_code(asked))
+        planned = api.plan(loaded, only_new=only_new, options=options)
     if as_json:
-        print_json(console.plan_json(made, preview))
+        print_json(console.plan_json(planned))
     else:
-        console.print_plan(terminal(), made, preview, statements=sql)
+        console.print_plan(out, planned, statements=sql, pilot=pilot is not None)
 
 
 @app.command("sql")
@@ -128,7 +143,7 @@ def print_sql(
 
     with errors():
         options = options_of(home, profile, sandbox, warehouse)
-        made, _ = api.plan(_load(job, var), only_new=only_new, options=options)
+        made = api.plan(_load(job, var), only_new=only_new, options=options).plan
     if as_json:
         print_json([{"name": name, "sql": text} for name, text in statements_of(made)])
     else:
@@ -151,7 +166,7 @@ def preview(
 
     with errors():
         options = options_of(home, profile, sandbox, warehouse)
-        _, rows = api.plan(_load(job, var), preview_rows=limit, options=options)
+        rows = api.plan(_load(job, var), preview_rows=limit, options=options).preview
     if as_json:
         print_json([dict(row) for row in rows])
     else:
