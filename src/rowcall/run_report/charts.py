@@ -37,7 +37,10 @@ _SETTINGS: dict[str, Any] = {
     "ytick.major.size": 0,
     "legend.frameon": False,
     "legend.fontsize": 8.5,
-    "figure.autolayout": True,
+    "figure.subplot.left": 0.075,
+    "figure.subplot.right": 0.98,
+    "figure.subplot.bottom": 0.19,
+    "figure.subplot.top": 0.88,
 }
 _UNITS = ((3 * 3600, 3600, "hours"), (180, 60, "minutes"), (0, 1, "seconds"))
 
@@ -81,7 +84,7 @@ def latency(latencies: Latencies) -> str:
         axes.stairs([bar.calls for bar in bars], edges, fill=True, color=_MAIN, alpha=0.75)
         axes.set_xscale("log")
         marks = ticks(edges[0], edges[-1]) or [edges[0], edges[-1]]
-        axes.set_xticks(marks, [time_taken(mark) for mark in marks])
+        axes.set_xticks(marks, [time_taken(mark).replace(".0 ", " ") for mark in marks])
         axes.set_xticks([], minor=True)
         axes.set_xlim(edges[0], edges[-1])
         axes.set_ylim(0, max(bar.calls for bar in bars) * 1.22)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from rowcall.core.run_report.headline import Counts, Run
 from rowcall.core.run_report.words import count, money, percent, time_taken
-from rowcall.core.shown import shorten
+from rowcall.core.shown import plural, shorten
 from rowcall.core.slots import ABOUT, CLIENT_CPU
 
 Fact = tuple[str, str]
@@ -69,14 +69,18 @@ def plan(run: Run) -> Iterator[Fact]:
     yield "endpoint", str(run["endpoint"])
     yield "engine", str(run["engine"])
     if run["concurrency"]:
-        yield "calls in flight", f"at most {count(run['concurrency'])}, shared by {count(run['tasks'] or 1)} tasks"
-    yield (
-        "rows",
-        (
-            f"{count(run['source_rows'] or 0)} in the prompt table, {count(run['duplicate_rows'] or 0)} with the request of "
-            f"another, {count(run['answered_rows'] or 0)} answered before, {count(run['pending_rows'] or 0)} requests to ask"
-        ),
+        tasks = run["tasks"] or 1
+        yield (
+            "calls in flight",
+            f"at most {count(run['concurrency'])}, shared by {count(tasks)} {plural('task', tasks)}",
+        )
+    rows = (
+        ("source_rows", "in the prompt table"),
+        ("duplicate_rows", "with the request of another"),
+        ("answered_rows", "answered before"),
+        ("pending_rows", "requests to ask"),
     )
+    yield "rows", ", ".join(f"{count(run[name] or 0)} {what}" for name, what in rows)
     for name in ("outputs", "traces"):
         yield f"{name} table", str(run[f"{name}_table"])
     yield "definition", str(run["definition_hash"])

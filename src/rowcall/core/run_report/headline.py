@@ -73,7 +73,7 @@ def _nothing(run: Run) -> str:
 
 
 def _failed(counts: Counts) -> str:
-    return f"; {said_failures(counts)}" if counts.failed else ""
+    return f"; {count(counts.failed)} failed: {said_failures(counts)}" if counts.failed else ""
 
 
 def said_failures(counts: Counts, most: int = 3) -> str:

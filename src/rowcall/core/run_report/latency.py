@@ -83,9 +83,9 @@ def latencies(rows: Sequence[Mapping[str, Any]]) -> Latencies:
 
 
 def ticks(low: float, high: float) -> list[float]:
-    """Round seconds to mark between two times: 1, 2 and 5 of each power of ten, as many as fit on an axis."""
+    """Round seconds to mark between two times: some digits of each power of ten, as many as fit on an axis."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for digits in ((1, 2, 5), (1, 3), (1,)):
+    for digits in (range(1, 10), (1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
         marks = [mark for power in powers for digit in digits if low <= (mark := digit * 10.0**power) <= high]
         if len(marks) <= 7:
             return marks

@@ -11,7 +11,7 @@ from rowcall.core.run_report.latency import Latencies
 from rowcall.core.run_report.timeline import Timeline
 from rowcall.core.run_report.trouble import Trouble, troubles
 from rowcall.core.run_report.waterfall import SlowRow, slow_rows
-from rowcall.core.run_report.words import count, percent, time_taken
+from rowcall.core.run_report.words import count, percent, rate, time_taken
 from rowcall.core.shown import shorten
 
 _PERCENTILES = (("half of them within", 0.5), ("nine in ten", 0.9), ("99 in 100", 0.99), ("the slowest", 1.0))
@@ -139,6 +139,6 @@ def _wave(row: Run) -> Wave:
         asked=count(row["asked"]),
         failed=count(row["failed"]),
         took=time_taken(seconds),
-        a_second=count(row["asked"] / seconds),
+        a_second=rate(row["asked"] / seconds),
         statement_id=str(row["statement_id"] or ""),
     )

@@ -1,42 +1,43 @@
-"""Where the time of one slow row went: the call, the waits and attempts it consists of, the agent's own spans under them."""
+"""Where the time of one slow row went: its story (`core.trace_tree`) as lines with bars."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Literal
+from typing import Any
 
 from rowcall.core.loose import mapping, parse_json, sequence
 from rowcall.core.shown import shorten
 from rowcall.core.slots import ABOUT
+from rowcall.core.trace_tree import Kind, Node, trace_tree
 
 MOST_STRIPS = 40
 MOST_KEYS = 3
-_SECOND = 1_000_000_000
-_DEEPEST = 8
+_SHOWN = 400
+"""So many characters of a prompt or an answer are enough to know the row by."""
 
-Span = Mapping[str, Any]
+Rows = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Strip:
     """One line of a waterfall. `left` and `width` are percent of the call's time, `depth` counts from the call."""
 
-    kind: Literal["call", "wait", "attempt", "agent"]
+    kind: Kind
     name: str
+    note: str
     depth: int
     left: float
     width: float
     seconds: float
-    note: str
     failed: bool
 
 
 @dataclass(frozen=True, slots=True)
 class SlowRow:
-    """A row that took long. `hidden` strips are not shown, nor are keys beyond the first."""
+    """A row that took long. `hidden` strips are not shown."""
 
     trace_id: str
-    keys: tuple[str, ...]
+    key: str
     seconds: float
     outcome: str
     question: str
@@ -46,15 +47,13 @@ class SlowRow:
     hidden: int
 
 
-def slow_rows(spans: Sequence[Span], keys: Sequence[Mapping[str, Any]]) -> list[SlowRow]:
+def slow_rows(spans: Rows, keys: Rows) -> list[SlowRow]:
     """Read the rows of `report_slowest.sql`, one call after the other, and of `report_keys.sql`."""
     keys_of: dict[str, list[str]] = {}
     for row in keys:
         keys_of.setdefault(str(row["trace_id"]), []).append(key_text(row["key"]))
-    return [
-        _slow_row(list(own), keys_of.get(trace_id, []))
-        for trace_id, own in groupby(spans, key=lambda span: str(span["trace_id"]))
-    ]
+    stories = ((trace_id, trace_tree(list(own))) for trace_id, own in groupby(spans, key=lambda span: span["trace_id"]))
+    return [_slow_row(str(trace_id), keys_of.get(trace_id, []), story) for trace_id, story in stories if story]
 
 
 def key_text(key: object) -> str:
@@ -66,66 +65,51 @@ def key_text(key: object) -> str:
 
 def question_of(request: str) -> str:
     """The last message of a request, or the request as it is."""
-    body = mapping(parse_json(request))
-    last = mapping(next(reversed(sequence(body.get("messages"))), None)).get("content")
+    messages = sequence(mapping(parse_json(request)).get("messages"))
+    last = mapping(messages[-1]).get("content") if messages else None
     return last if isinstance(last, str) else request
 
 
-def _slow_row(spans: Sequence[Span], keys: Sequence[str]) -> SlowRow:
-    root = next((span for span in spans if span["parent_span_id"] is None), spans[0])
-    strips = list(_Tree(root, spans).strips())
+def _slow_row(trace_id: str, keys: Sequence[str], call: Node) -> SlowRow:
+    strips = list(_strips(call, call.duration_ms))
+    more = [f"and {len(keys) - MOST_KEYS} more"] if len(keys) > MOST_KEYS else []
     return SlowRow(
-        trace_id=str(root["trace_id"]),
-        keys=(*keys[:MOST_KEYS], *([f"and {len(keys) - MOST_KEYS} more"] if len(keys) > MOST_KEYS else [])),
-        seconds=_seconds(root),
-        outcome=str(root["outcome"] or ""),
-        question=shorten(question_of(str(root["request"] or "")), 400),
-        answer=shorten(root["answer"] or "", 400),
-        error=shorten(root["message"] or "", 400),
+        trace_id=trace_id,
+        key=" · ".join([*keys[:MOST_KEYS], *more]) or trace_id,
+        seconds=call.duration_ms / 1000,
+        outcome=_said(call, "rowcall.outcome"),
+        question=shorten(question_of(_said(call, "rowcall.request")), _SHOWN),
+        answer=shorten(_said(call, "rowcall.answer"), _SHOWN),
+        error=shorten(call.error or "", _SHOWN),
         strips=tuple(strips[:MOST_STRIPS]),
         hidden=max(0, len(strips) - MOST_STRIPS),
     )
 
 
-class _Tree:
-    """The spans of a call, each under the one it belongs to."""
-
-    def __init__(self, root: Span, spans: Sequence[Span]) -> None:
-        self._root = root
-        self._children: dict[str, list[Span]] = {}
-        for span in spans:
-            if span is not root:
-                self._children.setdefault(str(span["parent_span_id"]), []).append(span)
-
-    def strips(self, span: Span | None = None, depth: int = 0) -> Iterator[Strip]:
-        """Depth first, in the order of time, each wait before the attempt that waited."""
-        span = span or self._root
-        if depth == 1 and (waited := float(span["waited"] or 0)) > 0:
-            yield self._wait(span, waited)
-        yield self._strip(span, depth)
-        if depth < _DEEPEST:
-            for child in self._children.get(str(span["span_id"]), []):
-                yield from self.strips(child, depth + 1)
-
-    def _wait(self, attempt: Span, waited: float) -> Strip:
-        reason = str(attempt["waited_for"] or "")
-        about = ABOUT.get(reason, reason)  # pyright: ignore[reportArgumentType, reportCallIssue]
-        left, width = self._place(attempt["started"] - int(waited * _SECOND), attempt["started"])
-        return Strip("wait", "wait", 1, left, width, waited, about, failed=False)
-
-    def _strip(self, span: Span, depth: int) -> Strip:
-        left, width = self._place(span["started"], span["ended"])
-        kind = "call" if depth == 0 else "attempt" if depth == 1 else "agent"
-        status = f"HTTP {span['http_status']}" if span["http_status"] else ""
-        note = " · ".join(part for part in (status, span["error_kind"] or "") if part) if depth else ""
-        return Strip(kind, str(span["name"]), depth, left, width, _seconds(span), note, failed=bool(span["failed"]))
-
-    def _place(self, started: int, ended: int) -> tuple[float, float]:
-        """Percent of the call before it and of its own; an agent's clock may tell another time, which is cut to the call's."""
-        begin, whole = self._root["started"], max(self._root["ended"] - self._root["started"], 1)
-        left, right = (min(max((at - begin) / whole, 0.0), 1.0) * 100 for at in (started, ended))
-        return left, max(right - left, 0.0)
+def _strips(node: Node, whole_ms: float, depth: int = 0) -> Iterator[Strip]:
+    """Depth first; an agent's clock may tell another time, which is cut to the call's."""
+    left, right = (
+        100 * min(max(at / max(whole_ms, 1e-6), 0.0), 1.0) for at in (node.offset_ms, node.offset_ms + node.duration_ms)
+    )
+    name, note = ("wait", _reason(node.name)) if node.kind == "wait" else (node.name, _note(node))
+    failed = node.error is not None
+    yield Strip(node.kind, name, note, depth, left, max(right - left, 0.0), node.duration_ms / 1000, failed)
+    for child in node.children:
+        yield from _strips(child, whole_ms, depth + 1)
 
 
-def _seconds(span: Span) -> float:
-    return (span["ended"] - span["started"]) / _SECOND
+def _reason(waited_for: str) -> str:
+    return next((text for state, text in ABOUT.items() if state == waited_for), waited_for)
+
+
+def _note(node: Node) -> str:
+    """`HTTP 429 · rate_limited`"""
+    if node.kind == "call":
+        return ""
+    status = _said(node, "http.response.status_code")
+    return " · ".join(part for part in (f"HTTP {status}" if status else "", _said(node, "error.type")) if part)
+
+
+def _said(node: Node, attribute: str) -> str:
+    value = node.attributes.get(attribute)
+    return "" if value is None else str(value)

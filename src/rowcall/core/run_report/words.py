@@ -10,8 +10,8 @@ def count(number: float) -> str:
 
 
 def rate(a_second: float) -> str:
-    """Three digits at most: 0.42 · 4.2 · 42 · 4,200"""
-    return f"{a_second:,.0f}" if a_second >= 10 else f"{a_second:.1f}" if a_second >= 1 else f"{a_second:.2f}"
+    """Two or three digits: 0.0042 · 0.42 · 4.2 · 42 · 4,200"""
+    return f"{a_second:,.0f}" if a_second >= 10 else f"{a_second:.1f}" if a_second >= 1 else f"{a_second:.2g}"
 
 
 def percent(part: float, whole: float) -> str:
