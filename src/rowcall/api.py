@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rowcall import __version__, lock, runner
+from rowcall.adapters.notebook import Output, in_notebook
 from rowcall.adapters.packaged import sql_texts
 from rowcall.core import sql
 from rowcall.core.definition import JobDefinition
@@ -21,6 +22,7 @@ from rowcall.core.ports import Reporter, Row, SqlSession
 from rowcall.core.records import Progress
 from rowcall.core.report import RunRow
 from rowcall.facts import LoadedJob, count_rows, evidence, facts
+from rowcall.notebook import NotebookReporter, Run
 from rowcall.publishing import repeated
 from rowcall.recovery import recover
 from rowcall.waiting import wait_until_ready
@@ -92,8 +94,9 @@ def run(
     options: Options | None = None,
     reporter: Reporter | None = None,
     spark: Any = None,
-) -> RunRow:
-    """Ask every row that has no answer yet and write the answers; returns the run's row in the runs table.
+) -> Run:
+    """Ask every row that has no answer yet and write the answers; returns the run: its row in the runs table, and its rows as
+    DataFrames. A notebook shows how far it is, unless there is a reporter, and a summary.
 
     The same call again asks only what is left. `limit` asks no more rows than that, spread over the table. `wait` waits for another
     run of the job that goes on. Raises `DefinitionError`, `SetupError` or `RunError` before anything is paid; what goes wrong
@@ -103,7 +106,12 @@ def run(
     asked, given = options or Options(), _run_options(only_new=only_new, limit=limit)
     where = replace(asked, spark=spark) if spark is not None else asked
     with surroundings(loaded.definition, where, given.run_id) as here:
-        return _run(loaded, here, given, reporter or Quiet(), wait=wait)
+        row = _run(loaded, here, given, reporter or _ambient_reporter(), wait=wait)
+    return Run(row, where)
+
+
+def _ambient_reporter() -> Reporter:
+    return NotebookReporter(Output().show) if in_notebook() else Quiet()
 
 
 def run_here(

@@ -83,7 +83,7 @@ def run(
     with errors(), console.LiveReporter(out) as reporter:
         loaded = _load(job, var)
         options = options_of(home, profile, sandbox, warehouse, upstream)
-        row = api.run(loaded, only_new=only_new, limit=limit, wait=wait, options=options, reporter=reporter)
+        row = api.run(loaded, only_new=only_new, limit=limit, wait=wait, options=options, reporter=reporter).row
     console.print_summary(out, row, str(job))
     if as_json:
         print_json(row.as_json())
@@ -115,7 +115,7 @@ def plan(
     with errors(), console.LiveReporter(out) as reporter:
         loaded, options = _load(job, var), options_of(home, profile, sandbox, warehouse)
         if pilot is not None:
-            asked = api.run(loaded, only_new=only_new, limit=pilot, options=options, reporter=reporter)
+            asked = api.run(loaded, only_new=only_new, limit=pilot, options=options, reporter=reporter).row
             console.print_summary(out, asked, str(job))
             if asked.status != "done":
                 raise typer.Exit(_exit_code(asked))

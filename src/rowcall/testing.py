@@ -176,6 +176,9 @@ class FakeSqlSession:
         self.statements.append(statement)
         yield from self.fetched
 
+    def frame(self, statement: str) -> Any:
+        return self.query(statement)
+
     def columns(self, query: str) -> tuple[Column, ...]:
         for text, columns in self.schemas.items():
             if text in query:

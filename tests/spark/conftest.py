@@ -12,7 +12,7 @@ from spark_bench import OpenBench, SparkBench
 from rowcall.adapters.spark import SparkSqlSession
 from rowcall.sandbox.process import SandboxProcess
 
-collect_ignore_glob = [] if find_spec("psutil") else ["test_*.py"]
+collect_ignore_glob = ["test_*.py"] if find_spec("pysail") else []
 
 
 @pytest.fixture(scope="session", autouse=True)

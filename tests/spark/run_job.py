@@ -5,7 +5,6 @@ Arguments are the folder of the tables and the job file.
 
 import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 from cluster import open_session
@@ -16,5 +15,5 @@ folder, job = sys.argv[1:]
 spark = open_session(Path(folder))
 run = rowcall.run(job, spark=spark)
 outputs = spark.table(run.outputs_table).select("id", "answer", "outcome").orderBy("id").collect()
-json.dump({"run": asdict(run), "answers": [list(row) for row in outputs]}, sys.stdout)
+json.dump({"run": run.as_json(), "answers": [list(row) for row in outputs]}, sys.stdout)
 spark.stop()

@@ -67,6 +67,11 @@ class SparkSqlSession:
         with _mapped(statement):
             yield from self._spark.sql(statement).toArrow().to_batches(max_chunksize=1000)
 
+    def frame(self, statement: str) -> Any:
+        with _mapped(statement):
+            found = self._spark.sql(statement)
+            return found.toArrow().to_pandas() if self._folders else found
+
     def columns(self, query: str) -> tuple[Column, ...]:
         with _mapped(query):
             fields = self._spark.sql(query).schema.fields

@@ -98,6 +98,10 @@ class WarehouseSqlSession:
         """The statement runs on the calling thread's connection, wherever the batches are taken."""
         return self._stream(self._connection(), statement)
 
+    def frame(self, statement: str) -> Any:
+        with self._answer(self._connection(), statement) as cursor:
+            return cursor.fetchall_arrow().to_pandas()
+
     def columns(self, query: str) -> tuple[Column, ...]:
         described = self.query(f"DESCRIBE QUERY {query}")
         return tuple(Column(str(row["col_name"]), str(row["data_type"])) for row in described)

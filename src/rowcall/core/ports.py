@@ -6,7 +6,7 @@ Each port has an implementation in `adapters` (or `sandbox`) and a recording fak
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rowcall.core.login import LoginKind
 from rowcall.core.records import Column, HttpFailure, HttpReply, HttpRequest, Progress
@@ -66,6 +66,10 @@ class SqlSession(Protocol):
 
     def batches(self, statement: str) -> Iterator["pa.RecordBatch"]:
         """Run a query and stream its rows."""
+        ...
+
+    def frame(self, statement: str) -> Any:
+        """The rows as a DataFrame: of Spark, read when it is used, where the session outlives this object; else of pandas."""
         ...
 
     def columns(self, query: str) -> tuple[Column, ...]:

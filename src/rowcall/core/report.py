@@ -1,7 +1,7 @@
 """What a run came to: the values behind the summary, its JSON, and its row in the runs table."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from rowcall.core.errors import RunError
@@ -91,7 +91,8 @@ class RunRow:
             "started_at": self.started_at / 1e6,
             "ended_at": self.ended_at / 1e6 if self.ended_at else None,
         }
-        return {**asdict(self), "seconds": round(self.seconds, 3), **times}
+        values = {each.name: getattr(self, each.name) for each in fields(RunRow)}
+        return {**values, "seconds": round(self.seconds, 3), **times}
 
 
 def tally(rows: Sequence[Mapping[str, Any]], slot_seconds: Seconds | None = None) -> Tally:

@@ -290,6 +290,14 @@ def list_failures(texts: SqlTexts, outputs: str, limit: int) -> str:
     return fill(texts, "statements/list_failures", outputs=outputs, limit=str(limit))
 
 
+def of_run(texts: SqlTexts, statement: str, table: str, run_id: str, since: str) -> str:
+    """A statement on the outputs or the traces of a run, which may be read later: it takes no parameters. `since` is the day of
+    the run's start."""
+    slots = {"run_outputs": ("outputs",), "run_failures": ("outputs", "run_id"), "run_spans": ("traces", "run_id", "since")}
+    given = {"outputs": table, "traces": table, "run_id": literal(run_id), "since": literal(since)}
+    return fill(texts, f"statements/{statement}", **{name: given[name] for name in slots[statement]})
+
+
 def _rank(outcome: str) -> str:
     return f"CASE {outcome} WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END"
 

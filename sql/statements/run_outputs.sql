@@ -1,0 +1,2 @@
+-- The outputs of a run's job: every answer, whichever run brought it.
+SELECT * FROM $outputs
