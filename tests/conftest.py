@@ -4,6 +4,7 @@ faults, for the tables that a session ends with.
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
@@ -20,6 +21,9 @@ from rowcall.sandbox import lakehouse
 from rowcall.sandbox.databricks_sql.lakehouse_sql import LakehouseSql
 from rowcall.sandbox.process import SandboxProcess, start_sandbox
 from support import Bench
+
+if TYPE_CHECKING:
+    from collectors import Taking
 
 settings.register_profile("rowcall", deadline=None)
 settings.load_profile("rowcall")
@@ -95,6 +99,15 @@ def in_volume(sandbox: SandboxProcess) -> VolumeJournals:
 def durable(request: pytest.FixtureRequest, tmp_path: Path) -> JournalStore:
     """A store that outlives the process."""
     return FolderJournals(tmp_path / "journal") if request.param == "folder" else request.getfixturevalue("in_volume")
+
+
+@pytest.fixture
+def collector() -> Iterator["Taking"]:
+    """An OpenTelemetry collector."""
+    from collectors import taking
+
+    with taking() as made:
+        yield made
 
 
 def pytest_configure(config: pytest.Config) -> None:

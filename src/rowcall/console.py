@@ -194,6 +194,8 @@ def plan_facts(plan: RunPlan) -> Iterable[tuple[str, str]]:
         yield "limits", f"{patience}, {calls.retry.attempts} attempts a row{deadline}"
     for name, table in (("answers", tables.outputs), ("traces", tables.traces), ("runs", tables.runs)):
         yield name, table.replace("`", "")
+    if plan.collector is not None:
+        yield "spans also to", plan.collector.endpoint
 
 
 def _said_api(endpoint: EndpointPlan) -> str:

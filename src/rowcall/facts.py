@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import assert_never, cast
 
+from rowcall.adapters import otlp
 from rowcall.adapters.packaged import sql_texts
 from rowcall.core import sql
 from rowcall.core.ai_query.form import FormError, Wanted, forms
@@ -19,7 +20,7 @@ from rowcall.core.job_file.variables import fill_text
 from rowcall.core.login import refused_by_apps
 from rowcall.core.loose import one_line
 from rowcall.core.misfits import misfits, same_tables
-from rowcall.core.plan import Bound, Facts, situation_of, tables_beside
+from rowcall.core.plan import Bound, Facts, collector_of, situation_of, tables_beside
 from rowcall.core.ports import SqlSession
 from rowcall.core.readiness import READY, Readiness, app_readiness, serving_readiness
 from rowcall.core.records import Column, RowCounts
@@ -39,6 +40,9 @@ class LoadedJob:
 
 def facts(loaded: LoadedJob, here: Surroundings) -> Facts:
     definition = loaded.definition
+    collector = collector_of(definition, "")
+    if collector is not None:
+        otlp.check(collector)
     query = _query(loaded)
     problems: list[Problem] = []
     columns: tuple[Column, ...] = ()

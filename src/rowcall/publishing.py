@@ -2,15 +2,20 @@
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
-from rowcall.core import report
-from rowcall.core.errors import SqlError
+from pydantic import TypeAdapter
+
+from rowcall.adapters import otlp
+from rowcall.adapters.packaged import sql_texts
+from rowcall.core import report, sql
+from rowcall.core.collector import Collector
+from rowcall.core.errors import RowcallError, SqlError, reason_of
 from rowcall.core.plan import RunPlan
-from rowcall.core.ports import Journal, SqlSession
+from rowcall.core.ports import Journal, Row, SqlSession
 from rowcall.core.progress import PROGRESS_NOTES, total
 from rowcall.core.report import RunRow
 from rowcall.core.slots import Seconds
@@ -23,7 +28,8 @@ CONFLICT_ATTEMPTS = 12
 @dataclass(frozen=True, slots=True)
 class Publishing:
     """How to publish a journal. It is written into the journal itself, so that any later run can. `replies` says how to read the
-    table of replies, where `ai_query` asks (`engines.replies.Replies` as plain values)."""
+    table of replies, where `ai_query` asks (`engines.replies.Replies` as plain values); `collector` is who gets the spans, too
+    (`core.collector.Collector` as plain values)."""
 
     staged: str
     schemas: tuple[str, ...]
@@ -33,6 +39,7 @@ class Publishing:
     summary: str
     pending: str
     replies: Mapping[str, Any] | None = None
+    collector: Mapping[str, Any] | None = None
 
 
 def publishing_of(plan: RunPlan) -> Publishing:
@@ -46,6 +53,7 @@ def publishing_of(plan: RunPlan) -> Publishing:
         summary=bound.statements.summary,
         pending=bound.tables.pending,
         replies=asdict(replies_of(plan, plan.engine)) if plan.engine.kind == "ai_query" else None,
+        collector=None if plan.collector is None else asdict(plan.collector),
     )
 
 
@@ -69,7 +77,10 @@ class Publisher:
     session: SqlSession
     journal: Journal
     how: Publishing
+    say: Callable[[str], object]
     published: set[str] = field(default_factory=set[str])
+    exported: set[str] = field(default_factory=set[str])
+    collector_away: bool = False
 
     def create_tables(self) -> None:
         """Make the schemas and tables that are not there yet."""
@@ -91,6 +102,29 @@ class Publisher:
             for merge in self.how.merges:
                 self._execute(merge)
             self.published.update(new)
+
+    def export(self) -> None:
+        """Send the spans of published segments to the collector of the job, if it names one, each at least once. One that does not
+        take them is told of once; the traces table has them all."""
+        new = sorted(self.published - self.exported)
+        if self.how.collector is None or not new:
+            return
+        collector = TypeAdapter(Collector).validate_python(dict(self.how.collector))
+        try:
+            self.session.view_of_files(self.how.staged, self.journal.paths(new))
+            otlp.export(collector, self._spans())
+        except RowcallError as error:
+            if not self.collector_away:
+                where = f"the collector at {collector.endpoint} does not get the spans, the traces table has them all"
+                self.say(f"{where}: {reason_of(error)}")
+            self.collector_away = True
+        else:
+            self.exported.update(new)
+
+    def _spans(self) -> Iterator[Row]:
+        statement = sql.fill(sql_texts(), "statements/staged_spans", staged=self.how.staged)
+        for batch in self.session.batches(statement):
+            yield from batch.to_pylist()
 
     def tally(self) -> report.Tally:
         """How everything in the journal ended."""

@@ -60,13 +60,15 @@ def recover(job: str, session: SqlSession, journals: JournalStore, reporter: Rep
             _forget_if_old(journal, manifest)
         else:
             reporter.step(f"publishing what run {run_id} left behind")
-            _recover_one(run_id, session, journal, manifest)
+            _recover_one(run_id, session, journal, manifest, reporter)
 
 
-def _recover_one(run_id: str, session: SqlSession, journal: Journal, manifest: Mapping[str, Any]) -> None:
+def _recover_one(
+    run_id: str, session: SqlSession, journal: Journal, manifest: Mapping[str, Any], reporter: Reporter
+) -> None:
     responses.request_stop(journal, StopRequest("the run was given up"))
     try:
-        publisher = Publisher(session, journal, _publishing(manifest["publishing"]))
+        publisher = Publisher(session, journal, _publishing(manifest["publishing"]), reporter.step)
         row = RunRow(**manifest["row"])
         publisher.create_tables()
         publisher.collect_left()
@@ -81,6 +83,7 @@ def _recover_one(run_id: str, session: SqlSession, journal: Journal, manifest: M
     except (KeyError, TypeError, ValueError) as error:
         raise _unpublishable(run_id, journal, f"its manifest is another version's or broken ({error})") from error
     seal(journal, row)
+    publisher.export()
     forget(publisher, row.status)
 
 

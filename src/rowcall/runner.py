@@ -59,7 +59,7 @@ def run(plan: RunPlan, outside: Outside, version: str, context: Mapping[str, str
     """
     started_ns = time.time_ns()
     open_journal = outside.journals.recipe(plan.job, plan.run_id)
-    publisher = Publisher(outside.session, open_journal(), publishing_of(plan))
+    publisher = Publisher(outside.session, open_journal(), publishing_of(plan), outside.reporter.step)
     row = report.started(plan, started_ns // 1000, version, {**context, "journal": publisher.journal.place})
     outside.reporter.step("preparing the tables")
     publisher.create_tables()
@@ -115,6 +115,7 @@ def _publish_if_possible(publisher: Publisher, reporter: Reporter) -> None:
     """A table that cannot be written now is no reason to stop asking: the answers are durable, and the end tries again."""
     try:
         publisher.publish()
+        publisher.export()
     except RowcallError as error:
         reporter.step(f"not published yet, the answers are safe in the journal: {reason_of(error)}")
 
@@ -138,5 +139,6 @@ def _close(publisher: Publisher, row: RunRow, status: report.Status, message: st
             f"{stopped}the answers of run {row.run_id} are safe but could not be published: {reason_of(error)}\n"
             "  The next run publishes them before it asks anything."
         ) from error
+    publisher.export()
     forget(publisher, status)
     return row

@@ -14,6 +14,7 @@ from decimal import Decimal
 from rowcall.core import sql
 from rowcall.core.ai_query.probing import Probes
 from rowcall.core.answer import AnswerSchema, parse_answer_schema
+from rowcall.core.collector import Collector
 from rowcall.core.definition import AiQueryEngine, JobDefinition, ResponsesEngine
 from rowcall.core.endpoint_plan import EndpointFacts, EndpointPlan, endpoint_plan, model_of
 from rowcall.core.engine_choice import EngineKind, Situation, choose, obstacle
@@ -100,6 +101,7 @@ class RunPlan:
     calls: CallPlan
     rows: RowCounts
     spans: SpanContext
+    collector: Collector | None = None
 
 
 def bind(definition: JobDefinition, facts: Facts, texts: sql.SqlTexts, run: "RunOptions") -> Bound:
@@ -194,7 +196,14 @@ def make_plan(definition: JobDefinition, bound: Bound, facts: Facts, counts: Row
             address=facts.endpoint.base,
             content=definition.traces.content,
         ),
+        collector=collector_of(definition, run.version),
     )
+
+
+def collector_of(definition: JobDefinition, version: str) -> Collector | None:
+    """Who gets the spans beside the traces table."""
+    otlp = definition.traces.otlp
+    return None if otlp is None else Collector(otlp.endpoint, tuple(otlp.headers.items()), version)
 
 
 def _retry(endpoint: EndpointPlan, definition: JobDefinition) -> RetryPolicy:

@@ -13,6 +13,7 @@ from rowcall.core.definition.engine import AiQueryEngine, AutoEngine, Engine, Re
 from rowcall.core.definition.fields import Model, TableName, Whole
 from rowcall.core.definition.limits import Limits, Money
 from rowcall.core.definition.request import Prompts, Request
+from rowcall.core.definition.traces import Traces
 from rowcall.core.names import table_parts
 
 __all__ = [
@@ -53,14 +54,6 @@ class Answer(Model):
 
 class Outputs(Model):
     table: TableName
-
-
-class Traces(Model):
-    table: TableName | None = Field(default=None, description="Default: rowcall.traces in the catalog of the outputs.")
-    content: Literal["full", "preview", "none"] = Field(
-        default="full",
-        description="How much prompt and answer text spans carry; `none` leaves it in the outputs alone.",
-    )
 
 
 class Runs(Model):
