@@ -1,4 +1,4 @@
-SELECT * FROM (
+SELECT *$more FROM (
 $query
 )
 WHERE true AND $where

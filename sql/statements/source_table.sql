@@ -1,2 +1,2 @@
-SELECT * FROM $table
+SELECT *$more FROM $table
 WHERE true AND $where

@@ -16,7 +16,7 @@ from rowcall.core import sql
 from rowcall.core.definition import JobDefinition
 from rowcall.core.errors import DefinitionError, Problem
 from rowcall.core.estimate import Estimate, estimate
-from rowcall.core.job_file.reader import MAX_CHARACTERS, locate, parse_job
+from rowcall.core.job_file.reader import MAX_CHARACTERS, locate, parse_jobs
 from rowcall.core.plan import RunOptions, RunPlan, bind, make_plan
 from rowcall.core.ports import Reporter, Row, SqlSession
 from rowcall.core.records import Progress
@@ -60,7 +60,18 @@ def load_job(job: str | Path | JobDefinition | LoadedJob, variables: Mapping[str
             text = file.read(MAX_CHARACTERS + 1)
     except (OSError, UnicodeDecodeError) as error:
         raise DefinitionError([Problem(str(path), "", _unreadable(path, error))]) from error
-    return LoadedJob(parse_job(text, str(path), variables), path, text, variables or {})
+    first, *others = parse_jobs(text, str(path), variables)
+    return LoadedJob(first, path, text, variables or {}, tuple(others))
+
+
+def _one(loaded: LoadedJob) -> LoadedJob:
+    """A job that asks one endpoint. Several runs are several results."""
+    if loaded.others:
+        names = " and ".join(str(one.definition.endpoint.label) for one in loaded.each())
+        said = f"the job asks several endpoints, {names}, one run after the other"
+        hint = 'For each of them: for job in rowcall.load_job(…).each(). For one: rowcall.load_job(…).asking("NAME").'
+        raise DefinitionError([Problem(str(loaded.file or ""), "endpoints", said, hint=hint)])
+    return loaded
 
 
 def plan(
@@ -72,7 +83,7 @@ def plan(
     options: Options | None = None,
 ) -> Planned:
     """What a run would do. Writes nothing."""
-    loaded = load_job(job, variables)
+    loaded = _one(load_job(job, variables))
     with surroundings(loaded.definition, options or Options()) as here:
         return plan_here(loaded, here, only_new=only_new, preview_rows=preview_rows)
 
@@ -102,7 +113,7 @@ def run(
     run of the job that goes on. Raises `DefinitionError`, `SetupError` or `RunError` before anything is paid; what goes wrong
     later is in the row's `status` and `message`.
     """
-    loaded = load_job(job, variables)
+    loaded = _one(load_job(job, variables))
     asked, given = options or Options(), _run_options(only_new=only_new, limit=limit)
     where = replace(asked, spark=spark) if spark is not None else asked
     with surroundings(loaded.definition, where, given.run_id) as here:
@@ -166,14 +177,16 @@ def _located(problems: Sequence[Problem], loaded: LoadedJob) -> list[Problem]:
     """Problems with the file and the lines where their keys stand."""
     if loaded.file is None:
         return [replace(problem, file=f"job {loaded.definition.job}") for problem in problems]
-    return locate(problems, loaded.text, str(loaded.file))
+    return locate(problems, loaded.text, str(loaded.file), loaded.definition.endpoint.label)
 
 
 def _context(here: Surroundings, plan: RunPlan) -> dict[str, str]:
-    """Where the run was started, and how many rows it leaves to a later run, as the runs table keeps it."""
+    """Where the run was started, the name of its endpoint if that has one, and how many rows it leaves to a later run, as the runs
+    table keeps it."""
     said = {
         "git_commit": os.environ.get("GIT_COMMIT"),
         "bundle_target": os.environ.get("BUNDLE_TARGET"),
+        "endpoint": plan.endpoint_label,
         "rows_left_for_later": str(plan.rows.later or ""),
     }
     return {**here.context, **{name: value for name, value in said.items() if value}}

@@ -26,6 +26,7 @@ from rowcall.cli_options import (
     JobFile,
     Json,
     Limit,
+    OneEndpoint,
     OnlyNew,
     Profile,
     Upstream,
@@ -64,6 +65,7 @@ def version(show: Annotated[bool, typer.Option("--version", help="Print the vers
 def run(
     job: JobFile,
     var: Variables = None,
+    endpoint: OneEndpoint = None,
     only_new: OnlyNew = False,
     limit: Annotated[
         int | None, typer.Option("--limit", "-n", min=1, help="Ask no more rows than this, spread over the table.")
@@ -79,21 +81,25 @@ def run(
     """Ask every row that has no answer yet; write answers and traces."""
     from rowcall import api, console
 
-    out = terminal(stderr=as_json)
+    out, code = terminal(stderr=as_json), OK
     with errors(), console.LiveReporter(out) as reporter:
-        loaded = _load(job, var)
         options = options_of(home, profile, sandbox, warehouse, upstream)
-        row = api.run(loaded, only_new=only_new, limit=limit, wait=wait, options=options, reporter=reporter).row
-    console.print_summary(out, row, str(job))
-    if as_json:
-        print_json(row.as_json())
-    raise typer.Exit(_exit_code(row))
+        for one in _each(job, var, endpoint):
+            row = api.run(one, only_new=only_new, limit=limit, wait=wait, options=options, reporter=reporter).row
+            console.print_summary(out, row, str(job))
+            if as_json:
+                print_json(row.as_json())
+            if row.status != "done":
+                raise typer.Exit(_exit_code(row))
+            code, wait = max(code, _exit_code(row)), True
+    raise typer.Exit(code)
 
 
 @app.command()
 def plan(
     job: JobFile,
     var: Variables = None,
+    endpoint: OneEndpoint = None,
     only_new: OnlyNew = False,
     pilot: Annotated[
         int | None,
@@ -113,23 +119,25 @@ def plan(
 
     out = terminal(stderr=as_json)
     with errors(), console.LiveReporter(out) as reporter:
-        loaded, options = _load(job, var), options_of(home, profile, sandbox, warehouse)
-        if pilot is not None:
-            asked = api.run(loaded, only_new=only_new, limit=pilot, options=options, reporter=reporter).row
-            console.print_summary(out, asked, str(job))
-            if asked.status != "done":
-                raise typer.Exit(_exit_code(asked))
-        planned = api.plan(loaded, only_new=only_new, options=options)
-    if as_json:
-        print_json(console.plan_json(planned))
-    else:
-        console.print_plan(out, planned, statements=sql, pilot=pilot is not None)
+        options = options_of(home, profile, sandbox, warehouse)
+        for one in _each(job, var, endpoint):
+            if pilot is not None:
+                asked = api.run(one, only_new=only_new, limit=pilot, options=options, reporter=reporter).row
+                console.print_summary(out, asked, str(job))
+                if asked.status != "done":
+                    raise typer.Exit(_exit_code(asked))
+            planned = api.plan(one, only_new=only_new, options=options)
+            if as_json:
+                print_json(console.plan_json(planned))
+            else:
+                console.print_plan(out, planned, statements=sql, pilot=pilot is not None)
 
 
 @app.command("sql")
 def print_sql(
     job: JobFile,
     var: Variables = None,
+    endpoint: OneEndpoint = None,
     only_new: OnlyNew = False,
     as_json: Json = False,
     profile: Profile = None,
@@ -143,11 +151,12 @@ def print_sql(
 
     with errors():
         options = options_of(home, profile, sandbox, warehouse)
-        made = api.plan(_load(job, var), only_new=only_new, options=options).plan
-    if as_json:
-        print_json([{"name": name, "sql": text} for name, text in statements_of(made)])
-    else:
-        typer.echo(clean(console.script(statements_of(made))))
+        for one in _each(job, var, endpoint):
+            made = api.plan(one, only_new=only_new, options=options).plan
+            if as_json:
+                print_json([{"name": name, "sql": text} for name, text in statements_of(made)])
+            else:
+                typer.echo(clean(console.script(statements_of(made))))
 
 
 @app.command()
@@ -166,7 +175,8 @@ def preview(
 
     with errors():
         options = options_of(home, profile, sandbox, warehouse)
-        rows = api.plan(_load(job, var), preview_rows=limit, options=options).preview
+        first = _load(job, var).each()[0]
+        rows = api.plan(first, preview_rows=limit, options=options).preview
     if as_json:
         print_json([dict(row) for row in rows])
     else:
@@ -191,7 +201,14 @@ def validate(
     raise typer.Exit(WRONG_DEFINITION if problems else OK)
 
 
-for _command_on_runs in (cli_runs.runs, cli_runs.show, cli_runs.failures, cli_runs.report, cli_runs.trace, cli_runs.ctl):
+for _command_on_runs in (
+    cli_runs.runs,
+    cli_runs.show,
+    cli_runs.failures,
+    cli_runs.report,
+    cli_runs.trace,
+    cli_runs.ctl,
+):
     app.command()(_command_on_runs)
 
 
@@ -279,6 +296,12 @@ def _load(job: Path, variables: Sequence[str] | None) -> "LoadedJob":
             raise typer.BadParameter(f"expected NAME=VALUE, not {pair!r}", param_hint="--var")
         given[name] = value
     return api.load_job(job, given)
+
+
+def _each(job: Path, variables: Sequence[str] | None, endpoint: str | None) -> "Sequence[LoadedJob]":
+    """The job for each of its endpoints, or for the one that is named."""
+    loaded = _load(job, variables)
+    return loaded.each() if endpoint is None else [loaded.asking(endpoint)]
 
 
 def _command() -> str:

@@ -35,6 +35,9 @@ Warehouse = Annotated[
 ]
 Upstream = Annotated[str | None, typer.Option(help="An OpenAI-compatible URL behind the sandbox's agent `upstream`.")]
 Home = Annotated[Path, typer.Option(help="Folder of the embedded lakehouse, the sandbox and the journals.")]
+OneEndpoint = Annotated[
+    str | None, typer.Option("--endpoint", metavar="NAME", help="Only this one of the job's `endpoints`.")
+]
 OnlyNew = Annotated[bool, typer.Option("--only-new", help="Keep ok answers to earlier versions of a request.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON line, last, for machines.")]
 RunsTable = Annotated[str, typer.Option("--table", help="The runs table.")]

@@ -20,6 +20,7 @@ from rowcall.core.job_file.variables import fill_text
 from rowcall.core.login import refused_by_apps
 from rowcall.core.loose import one_line
 from rowcall.core.misfits import misfits, same_tables
+from rowcall.core.names import some
 from rowcall.core.plan import Bound, Facts, collector_of, situation_of, tables_beside
 from rowcall.core.ports import SqlSession
 from rowcall.core.readiness import READY, Readiness, app_readiness, serving_readiness
@@ -30,12 +31,26 @@ from rowcall.wiring import Surroundings
 
 @dataclass(frozen=True, slots=True)
 class LoadedJob:
-    """A definition and the file it came from, so that what does not fit can be shown where it stands."""
+    """A definition and the file it came from, so that what does not fit can be shown where it stands. `others` are the definitions
+    of the same job for further endpoints."""
 
     definition: JobDefinition
     file: Path | None = None
     text: str = ""
     variables: Mapping[str, str] = field(default_factory=dict[str, str])
+    others: tuple[JobDefinition, ...] = ()
+
+    def each(self) -> tuple["LoadedJob", ...]:
+        """The job once for each of its endpoints."""
+        return tuple(replace(self, definition=one, others=()) for one in (self.definition, *self.others))
+
+    def asking(self, endpoint: str) -> "LoadedJob":
+        """The job for the endpoint of that name. Raises `DefinitionError` where it has none."""
+        names = {str(one.definition.endpoint.label): one for one in self.each()}
+        if endpoint not in names:
+            said = f"there is no endpoint {endpoint!r}"
+            raise DefinitionError([Problem(str(self.file or ""), "endpoints", said, hint=f"There are: {some(list(names))}.")])
+        return names[endpoint]
 
 
 def facts(loaded: LoadedJob, here: Surroundings) -> Facts:

@@ -21,7 +21,7 @@ import rowcall
 from fault_table import Bounds, Case, read_cases, readme_rows
 from rowcall import cli
 from rowcall.core.definition import JobDefinition, Money, Request
-from rowcall.core.job_file.reader import parse_job
+from rowcall.core.job_file.reader import parse_jobs
 from rowcall.core.outcome import retryable, stops_run
 from rowcall.core.ports import SqlSession
 from rowcall.core.prompt import render_request
@@ -83,7 +83,7 @@ def test_code_blocks_are_of_a_kind_that_is_checked() -> None:
 
 @pytest.mark.parametrize("text", fences("yaml"))
 def test_jobs_parse(text: str) -> None:
-    assert parse_job(text, "README.md").job
+    assert parse_jobs(text, "README.md")
 
 
 def test_first_job_is_short() -> None:

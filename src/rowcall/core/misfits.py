@@ -53,7 +53,16 @@ def keys_of(definition: JobDefinition, columns: Sequence[Column], problems: list
             )
         else:
             found.append(column)
+    if definition.endpoint.label:
+        if sql.ENDPOINT_KEY in by_name:
+            problems.append(_endpoint_column(by_name[sql.ENDPOINT_KEY]))
+        found.append(Column(sql.ENDPOINT_KEY, "string"))
     return tuple(found)
+
+
+def _endpoint_column(column: Column) -> Problem:
+    said = f"the prompt rows have a column {column.name!r}, which the outputs have for the name of the endpoint"
+    return Problem("", "endpoint.label", said, hint="Rename it, or leave it out, in prompts.query.")
 
 
 def _as_a_key(column: Column) -> str:

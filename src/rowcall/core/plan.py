@@ -101,6 +101,7 @@ class RunPlan:
     calls: CallPlan
     rows: RowCounts
     spans: SpanContext
+    endpoint_label: str | None = None
     collector: Collector | None = None
 
 
@@ -119,7 +120,7 @@ def bind(definition: JobDefinition, facts: Facts, texts: sql.SqlTexts, run: "Run
         raise DefinitionError(problems)
     endpoint = endpoint_plan(definition, facts.endpoint, answer)
     tables = _tables(definition, run.run_id)
-    source = sql.source(texts, definition.prompts, facts.query)
+    source = sql.source(texts, definition.prompts, facts.query, definition.endpoint.label)
     rendered = sql.rendered(texts, source, keys, request, _fingerprint(definition, endpoint))
     shape = _Shape(keys, rendered, tables, answer_type, files=request.files is not None)
     statements = _statements(definition, facts, texts, run, shape)
@@ -196,6 +197,7 @@ def make_plan(definition: JobDefinition, bound: Bound, facts: Facts, counts: Row
             address=facts.endpoint.base,
             content=definition.traces.content,
         ),
+        endpoint_label=definition.endpoint.label,
         collector=collector_of(definition, run.version),
     )
 

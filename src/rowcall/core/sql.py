@@ -20,6 +20,8 @@ from rowcall.core.records import Column
 
 SqlTexts = Mapping[str, str]
 _PLAIN = re.compile(r"[\w-]+")
+ENDPOINT_KEY = "endpoint"
+"""The key column that has the endpoint's name, where it has one."""
 OUTPUT_COLUMNS = (
     "answer",
     "outcome",
@@ -119,12 +121,14 @@ def identifier(name: str) -> str:
     return exp.to_identifier(name, quoted=True).sql(dialect=DIALECT)
 
 
-def source(texts: SqlTexts, prompts: Prompts, query: str | None) -> str:
-    """The relation of prompt rows; `query` is the text of `prompts.query` or of `prompts.file`."""
+def source(texts: SqlTexts, prompts: Prompts, query: str | None, endpoint: str | None = None) -> str:
+    """The relation of prompt rows; `query` is the text of `prompts.query` or of `prompts.file`, `endpoint` the name of the endpoint
+    where that is a key."""
     where = f"({prompts.where.strip()}\n)" if prompts.where else "true"
+    more = f", {literal(endpoint)} AS {ENDPOINT_KEY}" if endpoint else ""
     if prompts.table is not None:
-        return fill(texts, "statements/source_table", table=quote_table(prompts.table), where=where)
-    return fill(texts, "statements/source_query", query=(query or "").strip().rstrip(";"), where=where)
+        return fill(texts, "statements/source_table", table=quote_table(prompts.table), where=where, more=more)
+    return fill(texts, "statements/source_query", query=(query or "").strip().rstrip(";"), where=where, more=more)
 
 
 def rendered(
@@ -293,7 +297,11 @@ def list_failures(texts: SqlTexts, outputs: str, limit: int) -> str:
 def of_run(texts: SqlTexts, statement: str, table: str, run_id: str, since: str) -> str:
     """A statement on the outputs or the traces of a run, which may be read later: it takes no parameters. `since` is the day of
     the run's start."""
-    slots = {"run_outputs": ("outputs",), "run_failures": ("outputs", "run_id"), "run_spans": ("traces", "run_id", "since")}
+    slots = {
+        "run_outputs": ("outputs",),
+        "run_failures": ("outputs", "run_id"),
+        "run_spans": ("traces", "run_id", "since"),
+    }
     given = {"outputs": table, "traces": table, "run_id": literal(run_id), "since": literal(since)}
     return fill(texts, f"statements/{statement}", **{name: given[name] for name in slots[statement]})
 

@@ -23,17 +23,21 @@ BodyShape = Literal["auto", "responses", "chat", "records", "inputs"]
 
 
 class Price(Model):
-    """What a million tokens cost."""
+    """What a million tokens cost; those that went into reasoning are output tokens."""
 
     input: Decimal = Field(ge=0)
     cached_input: Decimal | None = Field(
         default=None, ge=0, description="Input tokens that the endpoint had in its cache; by default as input."
     )
-    output: Decimal = Field(ge=0, description="Output tokens, those that went into reasoning included.")
+    output: Decimal = Field(ge=0)
     currency: Annotated[str, StringConstraints(pattern="^[A-Z]{3}$")] = "USD"
 
 
 class _Endpoint(Model):
+    label: Name | None = Field(
+        default=None,
+        description="Stands in a key column `endpoint` of the outputs, so that others may answer into the same table.",
+    )
     api: Api = Field(
         default="auto",
         description="How it is asked; auto picks what fits: responses, chat (chat completions), invocations, durable (an app on "

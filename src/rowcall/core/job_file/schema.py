@@ -49,7 +49,10 @@ _TYPE_WORDS = {
 
 def job_schema() -> str:
     """The JSON Schema of a definition as text. Any value may also be a text with a `${variable}` in it."""
-    return json.dumps({"$schema": _DIALECT, **_with_variables(_schema())}, indent=2, ensure_ascii=False) + "\n"
+    schema = _with_variables(_schema())
+    one = {"oneOf": [{"required": ["endpoint"]}, {"required": ["endpoints"]}]}
+    required = {"required": [name for name in schema["required"] if name != "endpoint"]}
+    return json.dumps({"$schema": _DIALECT, **schema, **required, **one}, indent=2, ensure_ascii=False) + "\n"
 
 
 @cache
@@ -60,7 +63,18 @@ def _schema() -> Schema:
         inner = {key: field.pop(key) for key in ("type", "items", "minItems", "$ref") if key in field}
         field.pop("discriminator", None)
         field["anyOf"] = [short, *field.pop("oneOf", field.get("anyOf", [inner]))]
+    schema["properties"]["endpoints"] = _several(schema["properties"]["endpoint"])
     return cast("Schema", _with_words(schema))
+
+
+def _several(endpoint: Schema) -> Schema:
+    """The key that `job_file.several` makes one definition for each endpoint of."""
+    return {
+        "type": "object",
+        "additionalProperties": endpoint,
+        "minProperties": 1,
+        "description": "Endpoints by name instead of endpoint: all are asked, and the outputs have the name in a key column.",
+    }
 
 
 def _with_words(node: object) -> object:
