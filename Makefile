@@ -1,6 +1,7 @@
 # make demo          set up everything and run a real job on this machine
 # make test          set up everything and run the tests, all but those of faults
 # make test-faults   set up everything and run the tests of crashes and faults; ends with a table of what came of each
+# make test-browser  look at the report of a run in headless Chromium (on CI it is installed if it is missing)
 # make test-clients  set up Databricks' clients and agent servers apart, and test against them
 # make test-spark    set up Apache Spark apart, and kill its processes in the middle of runs (needs Java and Maven)
 # make soak          a run under random faults for 10 minutes, killed again and again (SOAK_SECONDS=600)
@@ -19,7 +20,7 @@ CLIENTS ?= .venv-clients
 SPARK   ?= .venv-spark
 JARS    := .spark-jars
 
-.PHONY: demo test test-faults test-clients test-spark soak check bench format clean
+.PHONY: demo test test-faults test-browser test-clients test-spark soak check bench format clean
 
 # $(call set-up,FOLDER,CONSTRAINTS,WHAT): a virtual environment FOLDER with WHAT in it.
 define set-up
@@ -50,10 +51,16 @@ demo: $(READY)
 	@$(BIN)/rowcall demo
 
 test: $(READY)
-	$(BIN)/python -m pytest --ignore tests/faults
+	$(BIN)/python -m pytest --ignore tests/faults --ignore tests/browser
 
 test-faults: $(READY)
 	$(BIN)/python -m pytest tests/faults
+
+# Without Chromium the tests are skipped, and say so; on CI they fail.
+test-browser: $(READY)
+	@command -v chromium || command -v chromium-browser || command -v google-chrome || test "$$CI" != true || \
+	    { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; }
+	$(BIN)/python -m pytest tests/browser
 
 test-clients: $(CLIENTS)/.ready
 	$(CLIENTS)/bin/python -m pytest tests/clients

@@ -354,7 +354,7 @@ def print_demo(console: Console, shown: Demo, command: str) -> None:
     nexts = [
         (f"{command} run {job} --sandbox", "asks nothing: every row has its answer"),
         (f"{command} plan {job} --sandbox", "what a run would do, and every statement"),
-        (f"{command} show {shown.row.run_id}", "this run"),
+        (f"{command} report {shown.row.run_id}", "this run as a page, with charts"),
     ]
     edit = (f"edit {job}, run it again", "asks only what the change touches")
     nexts.append(edit if shown.in_checkout else (f"{command} init my-project", "a job of your own to change"))

@@ -286,6 +286,12 @@ def test_paths_in_the_text_exist(path: str) -> None:
     assert (ROOT / path).exists()
 
 
+def test_pictures_exist() -> None:
+    pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", README)
+    assert pictures
+    assert [picture for picture in pictures if not (ROOT / picture).is_file()] == []
+
+
 def test_promises_have_tests() -> None:
     for _, _, where in table("Promise"):
         for path in spans(where):
