@@ -54,7 +54,7 @@ class Run:
     where: Options = field(repr=False, compare=False)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
+        if name.startswith("_") or name in ("row", "where"):  # a copy asks for these before it has them
             raise AttributeError(name)
         return getattr(self.row, name)
 

@@ -1,5 +1,6 @@
 """What a notebook gets of a run: in a real Jupyter kernel, and the run's rows as DataFrames in every kind of session."""
 
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,7 @@ def test_frames_of_a_table_that_is_gone_say_so(bench: Bench, tmp_path: Path) -> 
 def test_a_run_has_what_its_row_has(bench: Bench) -> None:
     run = finished(bench, "frames_of_row", Options())
     assert run.check() is run.row
+    assert copy(run) == run
     assert run.as_json() == run.row.as_json()
     with pytest.raises(AttributeError):
         _ = run.no_such_thing
