@@ -16,13 +16,20 @@ _SECRET = re.compile(r"(?i)auth|cookie|credential|key|password|secret|token")
 class Otlp(Model):
     """A collector that gets the spans, too."""
 
-    endpoint: Annotated[str, StringConstraints(pattern=r"^https?://[^\s@?#]+$")] = Field(
+    endpoint: Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$")] = Field(
         description="Where spans are posted, the whole address: http://collector:4318/v1/traces."
     )
     headers: dict[str, str] = Field(
         default_factory=dict,
         description="Headers of each post. Secrets are named, never written: env:NAME, or Bearer env:NAME.",
     )
+
+    @field_validator("endpoint")
+    @classmethod
+    def _plain_address(cls, value: str) -> str:
+        if "@" in value or "?" in value or "#" in value:
+            raise ValueError("expected an address without a user, a query or a fragment; a key goes into headers: env:NAME")
+        return value
 
     @field_validator("headers")
     @classmethod
