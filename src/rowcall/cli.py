@@ -245,6 +245,21 @@ def schema(
 
 
 @app.command()
+def dashboard(
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to a file.")] = None,
+) -> None:
+    """Print the dashboard over all runs, for Databricks (.lvdash.json)."""
+    from rowcall.adapters.packaged import sql_texts
+    from rowcall.core import dashboard as core
+
+    text = core.dashboard(sql_texts())
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        output.write_text(text, encoding="utf-8")
+
+
+@app.command()
 def init(folder: Annotated[Path, typer.Argument(help="A new or empty folder.")] = Path()) -> None:
     """Start a project: a job to change, and the schema for your editor."""
     from rowcall import demo
