@@ -3,23 +3,14 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Request, sync_playwright
+from shown_page import Shown
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-
-
-@dataclass
-class Shown:
-    """A page that Chromium shows, with all it said and asked for."""
-
-    page: Page
-    said: list[str] = field(default_factory=list[str])
-    requested: list[str] = field(default_factory=list[str])
 
 
 @pytest.fixture(scope="session")

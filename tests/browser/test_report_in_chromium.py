@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from shown_page import Shown
 from typer.testing import CliRunner
 
-from conftest import Shown
 from rowcall import cli, run_report
 from rowcall.adapters.packaged import sql_texts
 from rowcall.core.definition import JobDefinition

@@ -90,7 +90,7 @@ def tiles(run: Run, found: Found | None, counts: Counts, seconds: float) -> list
             "asked",
             f"of {count(run['source_rows'] or 0)} {plural('row', run['source_rows'] or 0)}",
         ),
-        Tile(count(counts.ok), "ok", f"{percent(counts.ok, counts.asked)} of those asked"),
+        Tile(count(counts.ok), "ok", f"{percent(counts.ok, counts.asked)} of those asked" if counts.asked else ""),
         Tile(count(counts.failed), "failed", said_failures(counts) if counts.failed else "none"),
         Tile(
             duration(seconds), "wall time", "so far" if run["ended_us"] is None else "reading and publishing included"
