@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rowcall import __version__, cli_runs
+from rowcall import __version__, cli_compare, cli_runs
 from rowcall.cli_options import (
     FAILED,
     HOME,
@@ -208,6 +208,8 @@ for _command_on_runs in (
     cli_runs.report,
     cli_runs.trace,
     cli_runs.ctl,
+    cli_compare.costs,
+    cli_compare.compare,
 ):
     app.command()(_command_on_runs)
 

@@ -7,8 +7,10 @@ from typing import cast
 
 from rowcall import run_report
 from rowcall.adapters.packaged import sql_texts
+from rowcall.compare import Tables, compare_answers
 from rowcall.control import RunState, journal_place, look, tell
 from rowcall.core import sql
+from rowcall.core.comparison import Comparison
 from rowcall.core.control import Command
 from rowcall.core.errors import RunError, SqlError
 from rowcall.core.ports import Journal, Row, SqlSession
@@ -47,6 +49,21 @@ def report(table: str, run_id: str, path: Path | None = None, *, options: Option
     place = path or run_report.default_place(page)
     run_report.write(place, run_report.render(page))
     return place
+
+
+def costs(table: str, *, job: str | None = None, options: Options | None = None) -> list[Row]:
+    """What each job has cost so far, by endpoint and currency. Raises `RunError` where there is no such table."""
+    with _archive(table, options) as found:
+        return found.session.query(sql.costs(sql_texts(), sql.quote_table(table)), {"job": job or ""})
+
+
+def compare(
+    table: str, one: str, other: str | None = None, *, examples: int = 5, options: Options | None = None
+) -> Comparison:
+    """Two sides, each a run id or its beginning, `JOB:ENDPOINT`, or a job; or the two endpoints of one job. Raises `RunError` where
+    there is nothing to compare."""
+    with _archive(table, options) as found:
+        return compare_answers(Tables(found.session, sql_texts(), table), one, other, examples)
 
 
 def trace(table: str, job: str, key: str, *, full: bool = False, options: Options | None = None) -> RowStory:

@@ -89,6 +89,24 @@ def test_a_pilot_asks_a_few_rows_and_plans_the_rest_with_what_they_told(project:
     assert (limited["asked"], limited["context"]["rows_left_for_later"]) == (1, "4")
 
 
+@pytest.mark.timeout(240)
+def test_several_endpoints_are_asked_compared_and_paid_for_by_name(project: Project):
+    several = "endpoints: {fast: {serving: echo-model}, careful: {app: echo, price: {input: 2, output: 8}}}"
+    (project.folder / "twice.yml").write_text(GOOD.replace("greet", "twice").replace("endpoint: {app: echo}", several))
+    control(project.sandbox, "PUT", "behaviour/echo-model", {})
+    only = json.loads(project.call("run", "twice.yml", "--endpoint", "careful", "--json").stdout.splitlines()[-1])
+    assert (only["endpoint"], only["ok"]) == ("app echo", 12)
+    lines = [json.loads(line) for line in project.call("run", "twice.yml", "--json").stdout.splitlines()]
+    assert [(row["endpoint"], row["asked"]) for row in lines] == [("serving echo-model", 12), ("app echo", 0)]
+    said = project.call("compare", "twice").stdout
+    assert "a  twice:careful" in said
+    assert "of 12 rows that both answered" in said
+    (fast,) = [row for row in json.loads(project.call("costs", "twice", "--json").stdout) if row["currency"] is None]
+    assert (fast["endpoint"], fast["ok"]) == ("serving echo-model", 12)
+    assert "neither a run nor a job" in project.call("compare", "twice", "nobody", code=1).stderr
+    assert "no endpoint 'slow'" in project.call("run", "twice.yml", "--endpoint", "slow", code=2).stderr
+
+
 def test_a_pilot_that_fails_plans_nothing(project: Project):
     (project.folder / "denied.yml").write_text(GOOD.replace("greet", "denied").lstrip())
     control(project.sandbox, "PUT", "behaviour/echo", {"faults": [{"match": "hello", "status": 403}]})

@@ -12,7 +12,9 @@ from rich.console import Console
 from rowcall import console
 from rowcall.adapters.packaged import sql_texts
 from rowcall.api import Planned
+from rowcall.console_compare import print_comparison, print_costs
 from rowcall.core import report
+from rowcall.core.comparison import Change, Comparison, Taken
 from rowcall.core.definition import JobDefinition
 from rowcall.core.endpoint_plan import EndpointFacts
 from rowcall.core.estimate import estimate
@@ -275,3 +277,58 @@ def test_away_from_a_terminal_progress_is_quiet() -> None:
         live.step("preparing the tables")
         live.progress(Progress(asked=1, ok=1))
     assert written(on).splitlines() == [console.headline(plan())]
+
+
+class TestComparison:
+    def shown(self, **changes: Any) -> str:
+        a = Taken("run-a", 240, 238, 10_000, 0, 4_000, None, 0.5, "EUR", 1250.0, 900, 4000, lost=3)
+        b = replace(a, name="topics:fast", cost=None, currency=None, lost=0)
+        found = Comparison(
+            a,
+            b,
+            common=240,
+            answered=200,
+            same=150,
+            compared=True,
+            fields={"topic": 180},
+            changes=(Change("ok", "error", 2), Change("ok", None, 1)),
+            examples=({"id": 7, "outcome_a": "ok", "outcome_b": "error", "answer_a": "yes", "answer_b": None},),
+        )
+        on = terminal()
+        print_comparison(on, replace(found, **changes))
+        return written(on)
+
+    def test_says_what_each_took_and_how_far_they_agree(self) -> None:
+        shown = " ".join(self.shown().split())
+        for said in (
+            "a run-a b topics:fast",
+            "input tokens 10,000 10,000",
+            "cost 0.5000 EUR",
+            "latency, mean 1.2 s 1.2 s",
+            "150 of 200 rows that both answered have the same answer: 75.0 %",
+            "topic: 180, 90.0 %",
+            "Of run run-a, 3 requests cannot be compared",
+            "ok error 2 ok not there 1",
+            "▸ 7 a ok yes b error",
+        ):
+            assert said in shown
+        assert "cached" not in shown
+
+    def test_says_why_nothing_agrees(self) -> None:
+        assert "different types" in self.shown(compared=False)
+        assert "no row that both answered" in self.shown(answered=0, same=0, fields={})
+
+    def test_answers_and_keys_are_harmless(self) -> None:
+        row = {"id": HOSTILE, "outcome_a": "ok", "outcome_b": "ok", "answer_a": HOSTILE, "answer_b": HOSTILE}
+        assert_harmless(self.shown(examples=(row,)))
+
+
+def test_costs_are_read_by_people() -> None:
+    counts = {"runs": 2, "asked": 1500, "ok": 1400, "input_tokens": 9_000_000, "output_tokens": 5}
+    money = {"cost": 1.5, "currency": "EUR", "cost_of_1000_ok": 1.07}
+    row = {**counts, "cached_tokens": None, "reasoning_tokens": 0, **money, "job": "x", "endpoint": "app y"}
+    on = terminal()
+    print_costs(on, [{**row, "first_run": dt.datetime(2026, 1, 2, 3), "last_run": None}])
+    header, line = (" ".join(line.split()) for line in written(on).splitlines())
+    assert header == "job endpoint runs asked ok tokens in cached out reasoning cost 1,000 ok first run last run"
+    assert line == "x app y 2 1,500 1,400 9,000,000 0 5 0 1.5000 EUR 1.0700 EUR 2026-01-02 03:00:00"

@@ -289,6 +289,11 @@ def list_runs(texts: SqlTexts, runs: str, limit: int) -> str:
     return fill(texts, "statements/list_runs", runs=runs, limit=str(limit))
 
 
+def costs(texts: SqlTexts, runs: str) -> str:
+    """Takes the parameter `job`, empty for all."""
+    return fill(texts, "statements/costs", runs=runs)
+
+
 def list_failures(texts: SqlTexts, outputs: str, limit: int) -> str:
     """Takes the parameter `run_id`."""
     return fill(texts, "statements/list_failures", outputs=outputs, limit=str(limit))
