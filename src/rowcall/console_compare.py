@@ -105,4 +105,6 @@ def _count(value: int | None) -> str:
 
 
 def _time(milliseconds: float | None) -> str:
-    return "" if milliseconds is None else duration(milliseconds / 1000)
+    if milliseconds is None:
+        return ""
+    return f"{milliseconds:,.0f} ms" if milliseconds < 1000 else duration(milliseconds / 1000)

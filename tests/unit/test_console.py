@@ -305,6 +305,7 @@ class TestComparison:
             "input tokens 10,000 10,000",
             "cost 0.5000 EUR",
             "latency, mean 1.2 s 1.2 s",
+            "latency, median 900 ms 900 ms",
             "150 of 200 rows that both answered have the same answer: 75.0 %",
             "topic: 180, 90.0 %",
             "Of run run-a, 3 requests cannot be compared",

@@ -19,6 +19,7 @@ CONFIDENCE = 0.9
 """How often what a run takes ends up in the interval, where earlier answers tell."""
 _DEVIATIONS = 2.33
 """That many deviations would be 98 % of a normal distribution; lengths of answers are more skewed than one."""
+_SURE = f"for {CONFIDENCE:.0%} of runs"
 _TOKEN_CHARACTERS = (6, 4, 2)
 """Characters of one token: most, usual, fewest."""
 
@@ -95,7 +96,7 @@ def estimate(plan: RunPlan, evidence: Evidence) -> Estimate:
     return Estimate(
         input_tokens=tokens_in,
         output_tokens=tokens_out,
-        cost=cost if plan.calls.budget.currency else None,
+        cost=_stopped(plan.calls.budget, cost) if plan.calls.budget.currency else None,
         seconds=_seconds(plan, known, tokens_in.interval, tokens_out.interval),
     )
 
@@ -151,7 +152,9 @@ def _figure(known: Evidence, name: str, rows: int, characters: int) -> Figure | 
     measured = known.get(name)
     if measured is None:
         return None
-    return Figure(predict(measured, rows, characters), f"{measured.rows:,} answers to requests as they are now")
+    return Figure(
+        predict(measured, rows, characters), f"{measured.rows:,} answers to requests as they are now, {_SURE}"
+    )
 
 
 def _by_characters(characters: int) -> Figure:
@@ -176,6 +179,14 @@ def _priced(budget: Budget, tokens_in: Figure, tokens_out: Figure) -> Figure:
     paid = replace(paid, low=tokens_in.interval.low * float(cheapest) / 1_000_000)
     made = tokens_out.interval.times(float(budget.output_price) / 1_000_000)
     return Figure(paid + made if budget.output_price else paid, "the tokens above times endpoint.price")
+
+
+def _stopped(budget: Budget, cost: Figure) -> Figure:
+    """The cost, with a word on a budget that it may not fit into."""
+    most, high = budget.max_cost, cost.interval.high
+    if most is None or (high is not None and high <= most):
+        return cost
+    return replace(cost, reason=f"{cost.reason}; limits.max_cost stops a run at {most} {budget.currency}")
 
 
 def _seconds(plan: RunPlan, known: Evidence, tokens_in: Interval, tokens_out: Interval) -> Figure:
@@ -203,7 +214,7 @@ def _in_flight(engine: ResponsesPlan, measured: Measured, rows: int, characters:
     if engine.adaptive:
         return Figure(Interval(shared.low), f"{mean}, up to {slots} at once if the endpoint takes so many")
     high = None if shared.high is None else shared.high + measured.most
-    return Figure(Interval(shared.low, shared.expected, high), f"{mean}, {slots} at once")
+    return Figure(Interval(shared.low, shared.expected, high), f"{mean}, {slots} at once, {_SURE}")
 
 
 def _largest(intervals: Sequence[Interval]) -> Interval:

@@ -197,6 +197,14 @@ class TestNothingKnown:
         assert cost.interval.expected is None
         assert cost.interval.high == pytest.approx(12.0 + 8.0)
 
+    @pytest.mark.parametrize(("budget", "told"), [("0.01 USD", True), ("5 USD", False)])
+    def test_a_budget_that_may_not_be_enough_is_told(self, budget: str, told: bool) -> None:
+        price = {"input": 2, "output": 0}
+        made = plan(characters=400_000, endpoint={"app": "a", "price": price}, limits={"max_cost": budget})
+        cost = estimate(made, {}).cost
+        assert cost is not None
+        assert ("limits.max_cost stops a run at" in cost.reason) == told
+
     def test_few_answers_tell_nothing(self) -> None:
         assert estimate(plan(), alike("output_tokens", ENOUGH - 1)).output_tokens.interval == Interval()
         assert estimate(plan(), alike("output_tokens", ENOUGH)).output_tokens.interval.expected == pytest.approx(1e5)
@@ -209,7 +217,7 @@ class TestTime:
         said = estimate(plan(engine=self.CALLS), alike("seconds", value=2.0)).seconds
         assert said.interval.expected == pytest.approx(100)
         assert said.interval.high == pytest.approx(102, abs=0.1)
-        assert said.reason == "50 answers that took 2.0 s each, 20 at once"
+        assert said.reason == "50 answers that took 2.0 s each, 20 at once, for 90% of runs"
 
     def test_fewer_rows_than_slots_take_a_call(self) -> None:
         made = plan(rows=3, characters=1200, engine=self.CALLS)

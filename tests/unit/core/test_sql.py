@@ -116,6 +116,15 @@ CASES = {
         options={"only_new": True, "preview_rows": 10},
     ),
     "again": Case({"request": {"input": "{review}"}}, REVIEWS, outputs=TEXT_OUTPUTS),
+    "labelled": Case(
+        {
+            "request": {"input": "{review}"},
+            "endpoint": {"app": "a", "label": "fast", "price": {"input": 2, "output": 8, "cached_input": 0.5}},
+        },
+        REVIEWS,
+        outputs=(TEXT_OUTPUTS[0], Column("endpoint", "string"), *TEXT_OUTPUTS[1:]),
+        options={"limit": 50},
+    ),
     "own_tables": Case(
         {
             "request": {"input": "Say hello"},
