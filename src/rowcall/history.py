@@ -41,6 +41,7 @@ def failures(table: str, run_id: str, *, limit: int = 50, options: Options | Non
 def report(table: str, run_id: str, path: Path | None = None, *, options: Options | None = None) -> Path:
     """Write the report of a run, one HTML page, and say where: at `path`, else under the run's id in this folder. Raises `RunError`
     where there is not exactly one such run, `SetupError` where the page cannot be made or written."""
+    run_report.check_libraries()
     if path is not None:
         run_report.check_place(path)
     with _archive(table, options) as found:

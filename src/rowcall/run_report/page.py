@@ -21,12 +21,8 @@ _HERE = Path(__file__).parent
 
 
 def render(page: Page) -> str:
-    """HTML that loads nothing and runs nothing. Raises `SetupError` where the libraries for it are missing."""
-    missing = [name for name in ("jinja2", "matplotlib") if find_spec(name) is None]
-    if missing:
-        raise SetupError(
-            f"a report needs {' and '.join(missing)}, of the extra `report`: pip install 'rowcall[report]'"
-        )
+    """HTML that loads nothing and runs nothing. Raises `SetupError` as `check_libraries` does."""
+    check_libraries()
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -64,6 +60,15 @@ def _charts(page: Page) -> Mapping[str, "Markup"]:
     if page.latencies is not None:
         drawn["latency"] = charts.latency(page.latencies)
     return {name: Markup(svg) for name, svg in drawn.items()}  # noqa: S704
+
+
+def check_libraries() -> None:
+    """Raises `SetupError` where the libraries for a page are missing."""
+    missing = [name for name in ("jinja2", "matplotlib") if find_spec(name) is None]
+    if missing:
+        raise SetupError(
+            f"a report needs {' and '.join(missing)}, of the extra `report`: pip install 'rowcall[report]'"
+        )
 
 
 def default_place(page: Page) -> Path:

@@ -1,6 +1,7 @@
 """The page itself: whatever is in its values is text, and nothing is loaded or run."""
 
 import re
+import sys
 import xml.etree.ElementTree as ET
 from dataclasses import fields, replace
 from html.parser import HTMLParser
@@ -151,6 +152,12 @@ def test_charts_of_next_to_nothing_are_drawn() -> None:
     assert charts.throughput(still)
     assert charts.in_flight(still, None)
     assert charts.latency(Latencies((Bin(0, 1, 1e-9, 1e-9),)))
+
+
+def test_a_missing_library_is_told_with_the_extra_that_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(SetupError, match=r"needs jinja2, of the extra `report`: pip install 'rowcall\[report\]'"):
+        run_report.render(page_of("plain"))
 
 
 @pytest.mark.parametrize(
