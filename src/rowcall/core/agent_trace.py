@@ -33,6 +33,7 @@ _ABOUT = re.compile(
     """
 )
 """Texts an agent's span may carry where the job keeps prompts and answers out of its traces; numbers and flags always may."""
+_MAY_BE_JSON = re.compile(r"\s*[\[{\"\-0-9tfn]")
 _KINDS = ("INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
 _CODES = ("UNSET", "OK", "ERROR")
 
@@ -213,7 +214,9 @@ def _any_value(value: object, depth: int = 0) -> object:
 
 def _plain(value: object) -> object:
     """An attribute's value, decoded where it is JSON text, and once more where that is the JSON text of an object or a list."""
-    parsed = parse_json(value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    parsed = parse_json(value) if _MAY_BE_JSON.match(value) else None
     if parsed is None and value != "null":
         return value
     inner = parse_json(parsed) if isinstance(parsed, str) and parsed[:1] in ("{", "[") else None

@@ -20,7 +20,7 @@ def parse_json(data: bytes | str) -> object:
     """The JSON value, None where it is not JSON. Broken UTF-8 becomes U+FFFD; NaN and infinities null."""
     text = data.decode("utf-8-sig", "replace") if isinstance(data, bytes) else data
     try:
-        return json.loads(text, parse_constant=lambda _: None, parse_float=_finite)
+        return _DECODER.decode(text)
     except (ValueError, RecursionError):
         return None
 
@@ -28,6 +28,9 @@ def parse_json(data: bytes | str) -> object:
 def _finite(digits: str) -> float | None:
     number = float(digits)
     return number if math.isfinite(number) else None
+
+
+_DECODER = json.JSONDecoder(parse_constant=lambda _: None, parse_float=_finite)
 
 
 def mapping(value: object) -> Mapping[str, object]:
@@ -47,6 +50,8 @@ def text(value: object) -> str | None:
 
 def whole_characters(value: str) -> str:
     """Lone surrogates become U+FFFD: an answer cut inside an emoji holds one, and no table can store it."""
+    if value.isascii():
+        return value
     try:
         value.encode()
     except UnicodeEncodeError:

@@ -23,6 +23,7 @@ PREVIEW = 500
 _LEFT_OUT = 1_000
 """Attributes longer than this are left out where a span has too many characters of them."""
 _NAME = re.compile(r"[\w.:/-]{1,100}")
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,6 @@ def _quoted(text: str) -> str:
 
 def _dumped(value: object) -> str | None:
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, default=str)
+        return _ENCODER.encode(value)
     except (ValueError, TypeError, RecursionError):
         return None

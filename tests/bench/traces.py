@@ -1,0 +1,88 @@
+"""What traces cost: rows a second with and without them, alternating in one lakehouse and one sandbox.
+
+    python tests/bench/traces.py                         5,000 rows, 5 ms, 64 in flight
+    python tests/bench/traces.py --agent                 the agent sends a trace of its own with each answer
+
+There is no way to turn the spans of calls off; here they are left out by hand. Prints one line.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from rowcall.adapters.spark import SparkSqlSession
+from rowcall.core.spans import call_spans
+from rowcall.engines import worker
+from rowcall.sandbox.lakehouse import KIND, open_lakehouse
+from rowcall.sandbox.process import start_sandbox
+from support import Bench, make_job
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rows", type=int, default=5000)
+    parser.add_argument("--latency-ms", type=float, default=5)
+    parser.add_argument("--concurrency", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--agent", action="store_true")
+    options = parser.parse_args()
+    with TemporaryDirectory() as folder:
+        sys.stdout.write(measure(Path(folder), options) + "\n")
+
+
+def measure(folder: Path, options: argparse.Namespace) -> str:
+    house = open_lakehouse(folder / "lakehouse")
+    try:
+        with start_sandbox(folder / "sandbox") as sandbox:
+            bench = Bench(SparkSqlSession(house.spark, KIND, house), sandbox, folder, house.folder)
+            bench.session.create_schema("`main`.`test`")
+            bench.behave(latency_ms=options.latency_ms)
+            rates: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
+            for number in range(2 * options.rounds + 1):
+                traced = number % 2 == 0
+                rate = one_run(bench, options, number, traced=traced)
+                if number:  # the first warms up
+                    rates[traced].append(rate)
+    finally:
+        house.stop()
+    (traced_rate, traced_cpu), (rate, cpu) = (
+        (median(rate for rate, _ in runs), median(cpu for _, cpu in runs)) for runs in (rates[True], rates[False])
+    )
+    return (
+        f"{traced_rate:,.0f} rows/s with traces, {rate:,.0f} without: {1 - traced_rate / rate:.1%} slower · "
+        f"{traced_cpu:.3f} and {cpu:.3f} ms of client CPU a row: {traced_cpu / cpu - 1:.1%} more "
+        f"(medians of {options.rounds} runs, {options.concurrency} in flight, {options.latency_ms:g} ms)"
+    )
+
+
+def one_run(bench: Bench, options: argparse.Namespace, number: int, *, traced: bool) -> tuple[float, float]:
+    """Rows a second, from the first request to the last reply, and milliseconds of CPU a row of the thread that makes the calls. It
+    is one of this process, so that what it calls can be left out."""
+    bench.reset()
+    bench.behave(latency_ms=options.latency_ms)
+    query = f"SELECT id, concat('row ', id) AS text FROM range({options.rows})"
+    request: dict[str, Any] = (
+        {"input": "{text}", "databricks_options": {"return_trace": traced}} if options.agent else {}
+    )
+    job = make_job(
+        f"bench_{number}",
+        prompts={"query": query, "key": "id"},
+        engine={"concurrency": options.concurrency, "fan_out": "driver"},
+        **({"endpoint": {"serving": "echo"}, "request": request} if options.agent else {}),
+    )
+    worker.call_spans = call_spans if traced else lambda *_: []
+    row = bench.run(job)
+    if row.ok != options.rows:
+        raise SystemExit(f"{row.ok:,} of {options.rows:,} rows ok: {row.message}")
+    figures = bench.figures()
+    cpu = row.slot_seconds["client_cpu"] * 1000 / options.rows
+    return options.rows / ((figures["last_reply_ns"] - figures["first_request_ns"]) / 1e9), cpu
+
+
+if __name__ == "__main__":
+    main()
