@@ -16,7 +16,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from rowcall.adapters.spark import SparkSqlSession
-from rowcall.core.spans import call_spans
+from rowcall.core.spans import LateSpans
 from rowcall.engines import worker
 from rowcall.sandbox.lakehouse import KIND, open_lakehouse
 from rowcall.sandbox.process import start_sandbox
@@ -75,7 +75,7 @@ def one_run(bench: Bench, options: argparse.Namespace, number: int, *, traced: b
         engine={"concurrency": options.concurrency, "fan_out": "driver"},
         **({"endpoint": {"serving": "echo"}, "request": request} if options.agent else {}),
     )
-    worker.call_spans = call_spans if traced else lambda *_: []
+    worker.LateSpans = LateSpans if traced else lambda *_: []
     row = bench.run(job)
     if row.ok != options.rows:
         raise SystemExit(f"{row.ok:,} of {options.rows:,} rows ok: {row.message}")

@@ -4,7 +4,7 @@ The `keys` column has the key columns' own types and is passed through; `schema`
 become typed columns when they are published.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ class Finished:
     """An asked request with all there is to say about it. `keys` is a slice of one row of the keys column."""
 
     call: Call
-    spans: Sequence[Span]
+    spans: Iterable[Span]
     cost: float | None
     keys: Any
 

@@ -4,6 +4,7 @@ Rows for the `spans` column of a segment; `sql/statements/merge_traces.sql` give
 span tables. Attribute names follow OpenTelemetry's GenAI conventions (all "development" there) and `rowcall.*`.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rowcall.core.agent_trace import agent_spans
@@ -49,6 +50,21 @@ def call_spans(call: Call, request: str, context: SpanContext) -> list[Span]:
         traced, left_out = agent_spans(call.reply.trace, attempts[-1].ids, taken, context.content)
     place = context.overflow if context.content == "full" else ""
     return [row_of(span, place) for span in (_root(call, request, context, root, left_out), *attempts, *traced)]
+
+
+@dataclass(slots=True)
+class LateSpans:
+    """The spans of a call, described when they are first looked at: where they are kept, not in the loop that makes the calls."""
+
+    call: Call
+    request: str
+    context: SpanContext
+    _described: list[Span] | None = None
+
+    def __iter__(self) -> Iterator[Span]:
+        if self._described is None:
+            self._described = call_spans(self.call, self.request, self.context)
+        return iter(self._described)
 
 
 def _root(call: Call, request: str, context: SpanContext, root: str, left_out: int) -> SpanDraft:

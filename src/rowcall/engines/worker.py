@@ -41,7 +41,7 @@ from rowcall.core.progress import (
 from rowcall.core.records import Call, CallError, ErrorKind, Outcome, Progress
 from rowcall.core.segments import Finished
 from rowcall.core.slots import CLIENT_CPU, Seconds, SlotState, SlotTime, summed
-from rowcall.core.spans import call_spans, told
+from rowcall.core.spans import LateSpans, told
 from rowcall.engines.caller import Caller, unasked
 from rowcall.engines.gate import Gate
 from rowcall.engines.keeping import keep
@@ -239,7 +239,7 @@ class _Task:
 
     def _finish(self, row: Row, call: Call) -> None:
         reply, usage, counts = call.reply, call.reply.usage, self.counts
-        spans = call_spans(call, row.request or "", self.recipe.spans) if call.attempts else []
+        spans = LateSpans(call, row.request or "", self.recipe.spans) if call.attempts else []
         tokens = usage.input_tokens or 0, usage.output_tokens or 0, usage.cached_tokens or 0
         cost = float(self.recipe.budget.cost(*tokens)) if self.recipe.budget.currency and any(tokens) else None
         self.finished.append(Finished(call, spans, cost, row.keys))

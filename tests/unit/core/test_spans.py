@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rowcall.core.records import Attempt, CallError, ErrorKind, Outcome, Reply, Usage
 from rowcall.core.span_row import MAX_CONTENT, PREVIEW, Span, span_id
-from rowcall.core.spans import call_spans, told, traceparent
+from rowcall.core.spans import LateSpans, call_spans, told, traceparent
 from span_cases import CONTEXT, KEPT, START, TRACE_ID, assert_whole, attributes, call, raw_span, spans_of, trace_of
 
 
@@ -200,6 +200,11 @@ class TestContent:
     def test_full_has_a_limit_too(self) -> None:
         said = attributes(self.all_spans("full", request="q" * (MAX_CONTENT + 1))[0])["rowcall.request"]
         assert said == "q" * MAX_CONTENT + f"… ({MAX_CONTENT + 1} characters)"
+
+
+def test_late_spans_are_those_of_the_call_however_often_they_are_looked_at() -> None:
+    late = LateSpans(call(), "request", CONTEXT)
+    assert list(late) == list(late) == call_spans(call(), "request", CONTEXT)
 
 
 class TestOverflow:
