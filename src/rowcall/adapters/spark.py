@@ -1,11 +1,13 @@
 """`SqlSession` over a SparkSession, using only what Spark Connect has: Databricks, Apache Spark and Sail alike."""
 
 import re
+import secrets
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+from rowcall.adapters.signals import held_back
 from rowcall.core.errors import RunError, SetupError, SqlError
 from rowcall.core.ports import Batches, Row, TaskWork
 from rowcall.core.records import Column
@@ -55,31 +57,33 @@ class SparkSqlSession:
         return ()
 
     def execute(self, statement: str) -> str | None:
-        with _mapped(statement):
+        with self._sending(statement):
             self._spark.sql(statement)
 
     def query(self, statement: str, parameters: Mapping[str, object] | None = None) -> list[Row]:
-        with _mapped(statement):
+        with self._sending(statement):
             found = self._spark.sql(statement, args=dict(parameters)) if parameters else self._spark.sql(statement)
             return [row.asDict(recursive=True) for row in found.collect()]
 
     def batches(self, statement: str) -> Iterator["pa.RecordBatch"]:
-        with _mapped(statement):
-            yield from self._spark.sql(statement).toArrow().to_batches(max_chunksize=1000)
+        with self._sending(statement):
+            rows = self._spark.sql(statement).toArrow()
+        yield from rows.to_batches(max_chunksize=1000)
 
     def frame(self, statement: str) -> Any:
-        with _mapped(statement):
+        with self._sending(statement):
             found = self._spark.sql(statement)
             return found.toArrow().to_pandas() if self._folders else found
 
     def columns(self, query: str) -> tuple[Column, ...]:
-        with _mapped(query):
+        with self._sending(query):
             fields = self._spark.sql(query).schema.fields
         return tuple(Column(field.name, field.dataType.simpleString()) for field in fields)
 
     def refresh(self) -> None:
         if self._folders:
-            self._folders.register()
+            with self._sending("register tables"):
+                self._folders.register()
 
     def create_schema(self, name: str) -> None:
         self.execute(self._folders.create_schema(name) if self._folders else f"CREATE SCHEMA IF NOT EXISTS {name}")
@@ -90,16 +94,31 @@ class SparkSqlSession:
             self._folders.forget(name)
 
     def view_of_files(self, name: str, paths: Sequence[str]) -> None:
-        with _mapped(f"read {len(paths)} Parquet files"):
+        with self._sending(f"read {len(paths)} Parquet files"):
             self._spark.read.parquet(*paths).createOrReplaceTempView(name)
 
     def fan_out(self, query: str, tasks: int, work: TaskWork) -> list[Row]:
-        with _mapped(query):
+        with self._sending(query):
             rows = self._spark.sql(query).repartition(tasks)
             return [row.asDict() for row in rows.mapInArrow(partial(_run_part, work), REPORT_SCHEMA).collect()]
 
     def interrupt(self) -> None:
         self._spark.interruptAll()
+
+    @contextmanager
+    def _sending(self, statement: str) -> Generator[None]:
+        """Around every use of Spark: a signal that comes meanwhile interrupts what is sent here, and nothing that other threads
+        have sent, before it is raised. Classic Spark before 4.0 has no tags."""
+        tag = f"rowcall-{secrets.token_hex(8)}"
+        with held_back(lambda: self._spark.interruptTag(tag)), _mapped(statement):
+            tags = hasattr(self._spark, "addTag")
+            if tags:
+                self._spark.addTag(tag)
+            try:
+                yield
+            finally:
+                if tags:
+                    self._spark.removeTag(tag)
 
 
 def _run_part(work: TaskWork, batches: Batches) -> Iterator["pa.RecordBatch"]:
