@@ -6,7 +6,7 @@
 # make test-spark    set up Apache Spark apart, and kill its processes in the middle of runs (needs Java and Maven)
 # make soak          a run under random faults for 10 minutes, killed again and again (SOAK_SECONDS=600)
 # make check         lint, types, import layers
-# make bench         how close a run comes to the ideal time, and to what a server allows
+# make bench         how close a run comes to the ideal time, and to what a server allows; what traces cost
 
 NEW_ENOUGH := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
 # The first Python on the path that is new enough, or the one that is given: make demo PYTHON=python3.12
@@ -79,6 +79,7 @@ check: $(READY)
 
 bench: $(READY)
 	$(BIN)/python tests/bench/throughput.py
+	$(BIN)/python tests/bench/traces.py
 	$(BIN)/python tests/bench/adaptation.py
 
 format: $(READY)

@@ -49,12 +49,12 @@ def print_story(console: Console, story: RowStory, *, full: bool) -> None:
 
 def _branch(node: Node, more: str = "", *, full: bool) -> Tree:
     tree = Tree(_line(node, more))
+    for line in _texts(node) if full else ():
+        tree.add(line)
     for child in node.children:
         tree.add(_branch(child, full=full))
     for event in node.events:
         tree.add(_event_line(event, full=full))
-    for line in _texts(node) if full else ():
-        tree.add(line)
     return tree
 
 

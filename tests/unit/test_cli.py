@@ -128,6 +128,10 @@ def test_run_runs_show_and_failures_tell_one_story(project: Project):
     assert (failed["id"], failed["outcome"], failed["error"]["kind"]) == (3, "error", "bad_request")
     assert "bad_request" in project.call("failures", row["run_id"]).stdout
     assert json.loads(project.call("show", row["run_id"], "--json").stdout)["ok"] == 11
+    (attempt,) = json.loads(project.call("trace", "greet", "3", "--json").stdout)["trace"]["children"]
+    assert (attempt["name"], attempt["attributes"]["http.response.status_code"]) == ("attempt 1", 422)
+    assert "└── attempt 1 · at " in project.call("trace", "greet", "id=3", "--full").stdout
+    assert "has no row with id = '77'" in project.call("trace", "greet", "77", code=1).stderr
 
     control(project.sandbox, "PUT", "behaviour/echo", {})
     second = project.call("run", "good.yml")
