@@ -74,48 +74,6 @@ def test_plan_writes_nothing_and_tells_everything(project: Project):
     assert list((project.folder / ".rowcall" / "lakehouse").glob("*/*/*")) == []
 
 
-def test_a_pilot_asks_a_few_rows_and_plans_the_rest_with_what_they_told(project: Project):
-    (project.folder / "pilot.yml").write_text(GOOD.replace("greet", "pilot").lstrip())
-    done = project.call("plan", "pilot.yml", "--pilot", "5", "--no-sql")
-    assert "7 left for later" in done.stdout
-    assert "rowcall run pilot.yml asks only the 7 that are left" in done.stdout
-    assert "5 answers to requests as they are now" in done.stdout
-    assert "Nothing else was written." in done.stdout
-    plan = json.loads(project.call("plan", "pilot.yml", "--pilot", "2", "--json").stdout)
-    assert (plan["rows"]["pending"], plan["rows"]["answered"]) == (5, 7)
-    tokens = plan["estimate"]["output_tokens"]["interval"]
-    assert 0 < tokens["low"] <= tokens["expected"] <= tokens["high"]
-    limited = json.loads(project.call("run", "pilot.yml", "--limit", "1", "--json").stdout.splitlines()[-1])
-    assert (limited["asked"], limited["context"]["rows_left_for_later"]) == (1, "4")
-
-
-@pytest.mark.timeout(240)
-def test_several_endpoints_are_asked_compared_and_paid_for_by_name(project: Project):
-    several = "endpoints: {fast: {serving: echo-model}, careful: {app: echo, price: {input: 2, output: 8}}}"
-    (project.folder / "twice.yml").write_text(GOOD.replace("greet", "twice").replace("endpoint: {app: echo}", several))
-    control(project.sandbox, "PUT", "behaviour/echo-model", {})
-    only = json.loads(project.call("run", "twice.yml", "--endpoint", "careful", "--json").stdout.splitlines()[-1])
-    assert (only["endpoint"], only["ok"]) == ("app echo", 12)
-    lines = [json.loads(line) for line in project.call("run", "twice.yml", "--json").stdout.splitlines()]
-    assert [(row["endpoint"], row["asked"]) for row in lines] == [("serving echo-model", 12), ("app echo", 0)]
-    said = project.call("compare", "twice").stdout
-    assert "a  twice:careful" in said
-    assert "of 12 rows that both answered" in said
-    (fast,) = [row for row in json.loads(project.call("costs", "twice", "--json").stdout) if row["currency"] is None]
-    assert (fast["endpoint"], fast["ok"]) == ("serving echo-model", 12)
-    assert "neither a run nor a job" in project.call("compare", "twice", "nobody", code=1).stderr
-    assert "no endpoint 'slow'" in project.call("run", "twice.yml", "--endpoint", "slow", code=2).stderr
-
-
-def test_a_pilot_that_fails_plans_nothing(project: Project):
-    (project.folder / "denied.yml").write_text(GOOD.replace("greet", "denied").lstrip())
-    control(project.sandbox, "PUT", "behaviour/echo", {"faults": [{"match": "hello", "status": 403}]})
-    try:
-        assert "estimate" not in project.call("plan", "denied.yml", "--pilot", "5", "--json", code=1).stdout
-    finally:
-        control(project.sandbox, "PUT", "behaviour/echo", {})
-
-
 def test_run_runs_show_and_failures_tell_one_story(project: Project):
     control(project.sandbox, "PUT", "behaviour/echo", {"faults": [{"match": "hello 3", "status": 422}]})
     first = project.call("run", "good.yml", "--json", code=3)
@@ -215,3 +173,45 @@ def test_the_demo_answers_every_text(project: Project, tmp_path: Path):
 def test_help_and_version(project: Project):
     assert "failures" in project.call("--help").stdout
     assert project.call("--version").stdout.startswith("rowcall ")
+
+
+def test_a_pilot_asks_a_few_rows_and_plans_the_rest_with_what_they_told(project: Project):
+    (project.folder / "pilot.yml").write_text(GOOD.replace("greet", "pilot").lstrip())
+    done = project.call("plan", "pilot.yml", "--pilot", "5", "--no-sql")
+    assert "7 left for later" in done.stdout
+    assert "rowcall run pilot.yml asks only the 7 that are left" in done.stdout
+    assert "5 answers to requests as they are now" in done.stdout
+    assert "Nothing else was written." in done.stdout
+    plan = json.loads(project.call("plan", "pilot.yml", "--pilot", "2", "--json").stdout)
+    assert (plan["rows"]["pending"], plan["rows"]["answered"]) == (5, 7)
+    tokens = plan["estimate"]["output_tokens"]["interval"]
+    assert 0 < tokens["low"] <= tokens["expected"] <= tokens["high"]
+    limited = json.loads(project.call("run", "pilot.yml", "--limit", "1", "--json").stdout.splitlines()[-1])
+    assert (limited["asked"], limited["context"]["rows_left_for_later"]) == (1, "4")
+
+
+@pytest.mark.timeout(240)
+def test_several_endpoints_are_asked_compared_and_paid_for_by_name(project: Project):
+    several = "endpoints: {fast: {serving: echo-model}, careful: {app: echo, price: {input: 2, output: 8}}}"
+    (project.folder / "twice.yml").write_text(GOOD.replace("greet", "twice").replace("endpoint: {app: echo}", several))
+    control(project.sandbox, "PUT", "behaviour/echo-model", {})
+    only = json.loads(project.call("run", "twice.yml", "--endpoint", "careful", "--json").stdout.splitlines()[-1])
+    assert (only["endpoint"], only["ok"]) == ("app echo", 12)
+    lines = [json.loads(line) for line in project.call("run", "twice.yml", "--json").stdout.splitlines()]
+    assert [(row["endpoint"], row["asked"]) for row in lines] == [("serving echo-model", 12), ("app echo", 0)]
+    said = project.call("compare", "twice").stdout
+    assert "a  twice:careful" in said
+    assert "of 12 rows that both answered" in said
+    (fast,) = [row for row in json.loads(project.call("costs", "twice", "--json").stdout) if row["currency"] is None]
+    assert (fast["endpoint"], fast["ok"]) == ("serving echo-model", 12)
+    assert "neither a run nor a job" in project.call("compare", "twice", "nobody", code=1).stderr
+    assert "no endpoint 'slow'" in project.call("run", "twice.yml", "--endpoint", "slow", code=2).stderr
+
+
+def test_a_pilot_that_fails_plans_nothing(project: Project):
+    (project.folder / "denied.yml").write_text(GOOD.replace("greet", "denied").lstrip())
+    control(project.sandbox, "PUT", "behaviour/echo", {"faults": [{"match": "hello", "status": 403}]})
+    try:
+        assert "estimate" not in project.call("plan", "denied.yml", "--pilot", "5", "--json", code=1).stdout
+    finally:
+        control(project.sandbox, "PUT", "behaviour/echo", {})
