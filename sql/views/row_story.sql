@@ -1,7 +1,7 @@
 -- What happened to each row, one line a step: the call, its waits and attempts, the agent's own spans. Times count in
 -- milliseconds from the beginning of the call; waits and attempts add up to it. For one row:
 -- SELECT * FROM <view> WHERE trace_id = (SELECT trace_id FROM <outputs> WHERE <key> = …) ORDER BY step
-CREATE OR REPLACE VIEW $story AS
+CREATE OR REPLACE VIEW $view AS
 WITH calls AS (
   SELECT trace_id, span_id AS root, start_time_unix_nano AS began, attributes AS said
   FROM $traces

@@ -85,7 +85,7 @@ def test_the_view_tells_the_same(house: Lakehouse, bench: Bench, turned_away_onc
     story = story_of(house, turned_away_once, "1")
     view = f"`main`.`test`.`{turned_away_once}_story`"
     traces = f"main.test.{turned_away_once}_traces"
-    bench.session.execute(sql.fill(sql_texts(), "views/row_story", story=view, traces=traces))
+    bench.session.execute(sql.fill(sql_texts(), "views/row_story", view=view, traces=traces))
     rows = bench.session.query(f"SELECT * FROM {view} WHERE trace_id = '{story.trace_id}' ORDER BY step")
 
     def lines(node: Node) -> Iterator[tuple[object, ...]]:

@@ -28,7 +28,9 @@ class Otlp(Model):
     @classmethod
     def _plain_address(cls, value: str) -> str:
         if "@" in value or "?" in value or "#" in value:
-            raise ValueError("expected an address without a user, a query or a fragment; a key goes into headers: env:NAME")
+            raise ValueError(
+                "expected an address without a user, a query or a fragment; a key goes into headers: env:NAME"
+            )
         return value
 
     @field_validator("headers")
