@@ -73,7 +73,6 @@ class Command:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=_interruptible,
         )
 
     def run(self, seconds: float = 60) -> dict[str, Any]:
@@ -148,8 +147,3 @@ def _parent(stat: Path) -> int:
         return int(stat.read_text().rpartition(")")[2].split()[1])
     except OSError:  # it is gone
         return 0
-
-
-def _interruptible() -> None:
-    """As from a terminal: what a shell starts in the background, tests too, ignores Ctrl-C and passes that on."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
