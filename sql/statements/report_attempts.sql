@@ -1,3 +1,4 @@
+-- The attempts of those calls, as a part of other statements.
 SELECT
     spans.start_time_unix_nano AS started,
     spans.end_time_unix_nano AS ended,

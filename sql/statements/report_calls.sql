@@ -1,3 +1,4 @@
+-- The calls of a run, as a part of other statements.
 SELECT
     trace_id,
     span_id,

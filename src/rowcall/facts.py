@@ -49,7 +49,9 @@ class LoadedJob:
         names = {str(one.definition.endpoint.label): one for one in self.each()}
         if endpoint not in names:
             said = f"there is no endpoint {endpoint!r}"
-            raise DefinitionError([Problem(str(self.file or ""), "endpoints", said, hint=f"There are: {some(list(names))}.")])
+            raise DefinitionError(
+                [Problem(str(self.file or ""), "endpoints", said, hint=f"There are: {some(list(names))}.")]
+            )
         return names[endpoint]
 
 

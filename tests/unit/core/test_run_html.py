@@ -14,7 +14,15 @@ from rowcall.core.run_html import LONGEST, progress_html, summary_html
 from runs_of_tests import made_plan, over
 
 VOID = ("br", "img", "input")
-NASTY = ["<script>alert(1)</script>", "</div></table>", '" onload="x', "&lt;b&gt;", "\u202egnp", "a\x00b", "x" * 1_000_000]
+NASTY = [
+    "<script>alert(1)</script>",
+    "</div></table>",
+    '" onload="x',
+    "&lt;b&gt;",
+    "\u202egnp",
+    "a\x00b",
+    "x" * 1_000_000,
+]
 
 
 class Page(HTMLParser):
