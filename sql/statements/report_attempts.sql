@@ -3,8 +3,8 @@ SELECT
     spans.start_time_unix_nano AS started,
     spans.end_time_unix_nano AS ended,
     get_json_object(spans.attributes, "$$['error.type']") AS kind,
-    CAST(get_json_object(spans.attributes, "$$['http.response.status_code']") AS INT) AS http_status,
-    CAST(get_json_object(spans.attributes, "$$['rowcall.wave']") AS INT) AS wave,
+    try_cast(get_json_object(spans.attributes, "$$['http.response.status_code']") AS INT) AS http_status,
+    try_cast(get_json_object(spans.attributes, "$$['rowcall.wave']") AS INT) AS wave,
     get_json_object(spans.attributes, "$$['rowcall.statement_id']") AS statement_id,
     spans.status.message AS message
   FROM $traces AS spans

@@ -163,6 +163,7 @@ def print_sql(
 def preview(
     job: JobFile,
     var: Variables = None,
+    endpoint: OneEndpoint = None,
     limit: Limit = 3,
     as_json: Json = False,
     profile: Profile = None,
@@ -175,7 +176,7 @@ def preview(
 
     with errors():
         options = options_of(home, profile, sandbox, warehouse)
-        first = _load(job, var).each()[0]
+        first = _each(job, var, endpoint)[0]
         rows = api.plan(first, preview_rows=limit, options=options).preview
     if as_json:
         print_json([dict(row) for row in rows])

@@ -55,8 +55,11 @@ def _side(tables: Tables, name: str) -> Side:
         return _of_run(tables, found[0])
     if found:
         raise RunError(f"{tables.runs} has more than one run that begins with {name}. See rowcall runs.")
-    run = _newest(tables, name)
-    return _described(tables, run, Side(name, "", ()))
+    labels = _labels(tables, name)
+    if len(labels) > 1:
+        named = " or ".join(f"{name}:{label}" for label in labels[:5])
+        raise RunError(f"job {name} has several endpoints; name one to compare: {named}")
+    return _described(tables, _newest(tables, name), Side(name, "", ()))
 
 
 def _endpoints(tables: Tables, job: str) -> tuple[Side, Side]:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rowcall.adapters.packaged import sql_texts
@@ -74,7 +74,8 @@ class Run:
         return self._frame("run_spans", self.row.traces_table)
 
     def _frame(self, statement: str, table: str) -> Any:
-        quoted, day = sql.quote_table(table), datetime.fromtimestamp(self.row.started_at / 1e6, UTC)
+        # A day earlier: a session's time zone may be behind.
+        quoted, day = sql.quote_table(table), datetime.fromtimestamp(self.row.started_at / 1e6, UTC) - timedelta(days=1)
         text = sql.of_run(sql_texts(), statement, quoted, self.row.run_id, f"{day:%Y-%m-%d}")
         with archive([quoted], self.where) as found:
             try:

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
@@ -23,6 +23,8 @@ from rowcall.engines.ai_query import replies_of
 from rowcall.engines.replies import collect_left, replies_from
 
 CONFLICT_ATTEMPTS = 12
+EXPORTED_SEGMENTS = 10
+"""Read at once for a collector, so that what one has missed does not fill the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +113,18 @@ class Publisher:
             return
         collector = TypeAdapter(Collector).validate_python(dict(self.how.collector))
         try:
-            self.session.view_of_files(self.how.staged, self.journal.paths(new))
-            otlp.export(collector, self._spans())
+            for first in range(0, len(new), EXPORTED_SEGMENTS):
+                some = new[first : first + EXPORTED_SEGMENTS]
+                otlp.export(collector, self._spans(some))
+                self.exported.update(some)
         except RowcallError as error:
             if not self.collector_away:
                 where = f"the collector at {collector.endpoint} does not get the spans, the traces table has them all"
                 self.say(f"{where}: {reason_of(error)}")
             self.collector_away = True
-        else:
-            self.exported.update(new)
 
-    def _spans(self) -> Iterator[Row]:
+    def _spans(self, segments: Sequence[str]) -> Iterator[Row]:
+        self.session.view_of_files(self.how.staged, self.journal.paths(segments))
         statement = sql.fill(sql_texts(), "statements/staged_spans", staged=self.how.staged)
         for batch in self.session.batches(statement):
             yield from batch.to_pylist()

@@ -33,16 +33,14 @@ def read_story(
     """The story of the row of a run's outputs that has a key, or of the call that has a trace id. `journal_of` opens the journal of
     a run for what is too long for the spans; without one they stay cut. Raises `RunError` where there is no such row."""
     outputs, traces = (sql.quote_table(str(run[name])) for name in ("outputs_table", "traces_table"))
+    list_spans, found, trace_id = sql.fill(texts, "statements/list_spans", traces=traces), [], key
     if _TRACE_ID.fullmatch(key):
         found = session.query(_find(texts, outputs, "trace_id = :trace_id"), {"trace_id": key})
-        trace_id = key
-    else:
+    spans = session.query(list_spans, {"trace_id": trace_id}) if _TRACE_ID.fullmatch(key) else []
+    if not found and not spans:  # a key may look like a trace id
         found = _by_key(session, texts, outputs, key)
         trace_id = str(found[0]["trace_id"])
-    statement = sql.fill(texts, "statements/list_spans", traces=traces)
-    spans = session.query(statement, {"trace_id": trace_id})
-    if not found and not spans:
-        raise RunError(f"neither {sql.bare_name(outputs)} nor {sql.bare_name(traces)} has a trace {trace_id}")
+        spans = session.query(list_spans, {"trace_id": trace_id})
     whole = _whole_texts(spans, trace_id, journal_of) if journal_of is not None else ()
     return RowStory(trace_id, found[0] if found else None, trace_tree(spans, whole))
 
@@ -77,8 +75,7 @@ def key_values(key: str, names: Sequence[str]) -> Mapping[str, str]:
 
 def _whole_texts(spans: Sequence[Row], trace_id: str, journal_of: Callable[[str], Journal]) -> Sequence[Row]:
     said = [mapping(parse_json(str(span["attributes"]))) for span in spans]
-    run_id = next(
-        (cast("str", attributes["rowcall.run_id"]) for attributes in said if "rowcall.run_id" in attributes), None
-    )
+    roots = [own for span, own in zip(spans, said, strict=True) if span["parent_span_id"] is None]
+    run_id = next((cast("str", own["rowcall.run_id"]) for own in roots if "rowcall.run_id" in own), None)
     cut = any(OVERFLOW in attributes for attributes in said)
     return journal_of(run_id).overflowed(trace_id) if cut and run_id else ()

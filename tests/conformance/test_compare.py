@@ -57,6 +57,8 @@ def test_two_endpoints_of_a_job(anywhere: Bench):
     assert found.a.p95_latency_ms >= found.a.median_latency_ms > 0
     by_run = compared(anywhere, f"main.test.{name}_runs", ran[1].run_id, ran[0].run_id)
     assert (by_run.common, by_run.same, by_run.changes) == (found.common, found.same, found.changes)
+    with pytest.raises(RunError, match=f"job {name} has several endpoints; name one to compare: {name}:careful or"):
+        compared(anywhere, f"main.test.{name}_runs", name, ran[0].run_id)
     named = compared(anywhere, f"main.test.{name}_runs", f"{name}:fast", f"{name}:careful", examples=0)
     assert (named.same, named.changes, named.examples) == (7, (Change("error", "ok", 1),), ())
 

@@ -112,10 +112,19 @@ def test_a_row_is_found_by_its_key_and_its_trace(house: Lakehouse, turned_away_o
     assert json.loads(json.dumps(by_key.as_json(), default=str))["trace"]["children"][0]["name"] == "attempt 1"
     with pytest.raises(RunError, match="has no row with id = '2'"):
         story_of(house, turned_away_once, "2")
-    with pytest.raises(RunError, match=f"nor main.test.{turned_away_once}_traces has a trace {'0' * 32}"):
+    with pytest.raises(RunError, match=f"has no row with id = '{'0' * 32}'"):
         story_of(house, turned_away_once, "0" * 32)
     with pytest.raises(RunError, match="has no run of job another"):
         history.trace(f"main.test.{turned_away_once}_runs", "another", "1", options=Options(spark=house.spark))
+
+
+def test_a_key_may_look_like_a_trace(house: Lakehouse, bench: Bench) -> None:
+    name, key = f"story_{uuid4().hex}", uuid4().hex
+    bench.fill(name, [{"id": key, "text": "hello"}])
+    assert bench.run(make_job(name)).ok == 1
+    story = story_of(house, name, key)
+    assert story.output is not None
+    assert (story.output["id"], tree_of(story).kind) == (key, "call")
 
 
 @pytest.mark.parametrize("engine", ["responses", "ai_query"])

@@ -108,17 +108,18 @@ class SparkSqlSession:
     @contextmanager
     def _sending(self, statement: str) -> Generator[None]:
         """Around every use of Spark: a signal that comes meanwhile interrupts what is sent here, and nothing that other threads
-        have sent, before it is raised. Classic Spark before 4.0 has no tags."""
+        have sent, before it is raised. Classic Spark before 4.0 has no tags, and no gRPC that a signal could break."""
+        if not hasattr(self._spark, "interruptTag"):
+            with _mapped(statement):
+                yield
+            return
         tag = f"rowcall-{secrets.token_hex(8)}"
         with held_back(lambda: self._spark.interruptTag(tag)), _mapped(statement):
-            tags = hasattr(self._spark, "addTag")
-            if tags:
-                self._spark.addTag(tag)
+            self._spark.addTag(tag)
             try:
                 yield
             finally:
-                if tags:
-                    self._spark.removeTag(tag)
+                self._spark.removeTag(tag)
 
 
 def _run_part(work: TaskWork, batches: Batches) -> Iterator["pa.RecordBatch"]:

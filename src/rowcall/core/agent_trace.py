@@ -25,7 +25,7 @@ MAX_EVENTS = 100
 _INT64 = 2**63 - 1
 _DEEPEST = 50
 _ABOUT = re.compile(
-    r"""(?x) mlflow\.(spanType|traceRequestId|spanFunctionName|spanLogLevel|message\.format|chat\.tokenUsage|llm\.\w+)
+    r"""(?x) mlflow\.(spanType|traceRequestId|spanFunctionName|spanLogLevel|message\.format|chat\.tokenUsage|llm\.(model|provider))
       | gen_ai\.(system|operation\.name|provider\.name|conversation\.id|(agent|tool)\.(name|id)|tool\.(call\.id|type))
       | gen_ai\.(request|response)\.(model|id|finish_reasons) | gen_ai\.usage\.[\w.]+
       | error\.type | exception\.type | server\.(address|port) | service\.(name|version)
@@ -186,10 +186,27 @@ def _attributes(raw: object, content: Content) -> dict[str, object]:
     if content == "full":
         return attributes
     return {
-        key: value if isinstance(value, bool | int | float) or _ABOUT.fullmatch(key) else content_of(value, content)
+        key: value if _tells_no_text(key, value, content) else content_of(value, content)
         for key, value in attributes.items()
         if content != "none" or is_name(key)
     }
+
+
+def _tells_no_text(key: str, value: object, content: Content) -> bool:
+    """Whether a value may stay as it is: a number, or what such a key is about. Where no text may, that has to be names."""
+    if isinstance(value, bool | int | float):
+        return True
+    return _ABOUT.fullmatch(key) is not None and (content != "none" or _is_of_names(value))
+
+
+def _is_of_names(value: object, depth: int = 0) -> bool:
+    if isinstance(value, str):
+        return is_name(value)
+    if depth < _DEEPEST and isinstance(value, Mapping):
+        return all(_is_of_names(part, depth + 1) for pair in mapping(value).items() for part in pair)
+    if depth < _DEEPEST and isinstance(value, list | tuple):
+        return all(_is_of_names(part, depth + 1) for part in sequence(value))
+    return value is None or isinstance(value, bool | int | float)
 
 
 def _any_value(value: object, depth: int = 0) -> object:

@@ -20,12 +20,14 @@ WIDTH = 6
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A column of a dataset, as it is or summed up; `kind` is what an axis makes of it."""
+    """A column of a dataset, as it is or summed up; `kind` is what an axis makes of it. With `of` it is the share that
+    its sum is of that column's."""
 
     column: str
     title: str
     kind: Literal["temporal", "quantitative", "categorical"] = "categorical"
     function: str = ""
+    of: str = ""
 
     @property
     def name(self) -> str:
@@ -33,6 +35,8 @@ class Field:
 
     @property
     def expression(self) -> str:
+        if self.of:
+            return f"SUM(`{self.column}`) / nullif(SUM(`{self.of}`), 0)"
         return f"{self.function}(`{self.column}`)" if self.function else f"`{self.column}`"
 
     def encoded(self, *, scale: bool = True) -> Json:
@@ -41,7 +45,7 @@ class Field:
 
 
 DAY = Field("day", "Day", "temporal")
-JOB, ENDPOINT = Field("job", "Job"), Field("endpoint", "Endpoint")
+JOB, ENDPOINT, CURRENCY = Field("job", "Job"), Field("endpoint", "Endpoint"), Field("currency", "Currency")
 
 
 def dashboard(texts: SqlTexts) -> str:
@@ -86,16 +90,16 @@ def _overview() -> Iterable[Placed]:
         ("ok", "Answered ok"),
         ("failed", "Failed"),
         ("tokens", "Tokens"),
-        ("cost", "Cost"),
+        ("seconds", "Seconds of runs"),
     ):
         yield _counter("runs_by_day", _sum(column, title)), 1, 2
     yield _bars("runs_by_day", "Runs over time", DAY, _sum("runs", "Runs"), Field("status", "Status")), 3, 6
-    share = Field("ok_share", "Share of requests answered ok", "quantitative", "AVG")
+    share = Field("ok", "Share of requests answered ok", "quantitative", "SHARE", of="asked")
     yield _lines("runs_by_day", "Share of requests answered ok", DAY, share, JOB), 3, 6
     yield _bars("runs_by_day", "Tokens by endpoint", _sum("tokens", "Tokens"), ENDPOINT, JOB), 3, 6
-    yield _bars("runs_by_day", "Cost over time", DAY, _sum("cost", "Cost"), JOB), 3, 6
+    yield _bars("runs_by_day", "Cost over time, by currency", DAY, _sum("cost", "Cost"), CURRENCY), 3, 6
     for column, title in (("p50_ms", "Median latency, ms"), ("p99_ms", "Latency of the slowest in 100, ms")):
-        yield _lines("latency_by_day", title, DAY, Field(column, title, "quantitative", "MAX"), JOB), 3, 6
+        yield _lines("latency_by_day", title, DAY, Field(column, title, "quantitative", "MAX"), ENDPOINT), 3, 6
     requests = _sum("requests", "Requests without an ok answer")
     yield _bars("failures_by_kind", "Failures by kind", DAY, requests, Field("kind", "Kind")), 3, 6
     hours = _sum("hours", "Hours of call slots")

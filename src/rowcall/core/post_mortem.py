@@ -20,16 +20,16 @@ _BOUND_BY = {
 }
 
 
-def bound_by(seconds: Seconds, slots: int | None) -> str | None:
+def bound_by(seconds: Seconds, slots: int | None, tasks: int = 1) -> str | None:
     """`the endpoint's rate limit, 58 % of slot time; engine.concurrency 28 would have been as fast`. `slots` are those of all
-    tasks, None where `ai_query` asks; None comes back where no time was spent."""
+    `tasks`, None where `ai_query` asks; None comes back where no time was spent."""
     spent = {str(state): seconds[state] for state in SlotState if seconds.get(state, 0.0) > 0}
     total, main = sum(spent.values()), main_state(spent)
     if main is None:
         return None
     if slots is None:
         return _of_statements(spent, total)
-    busy = seconds.get(CLIENT_CPU, 0.0) * slots / total
+    busy = seconds.get(CLIENT_CPU, 0.0) * slots / (total * tasks)
     if busy >= BUSY:
         return f"the processor, busy {_percent(busy)} of the time; more engine.tasks, on executors, would be faster"
     state, in_flight = SlotState(main), max(1, math.ceil(slots * spent.get(SlotState.ASKING, 0.0) / total))
@@ -58,7 +58,9 @@ def _advice(state: SlotState, slots: int, in_flight: int) -> str:
             said = _both("a simpler prompts query, or a table, would be faster", as_fast)
         case SlotState.JOURNAL:
             said = _both("a larger engine.flush_rows would be faster", as_fast)
-        case SlotState.BACKING_OFF | SlotState.QUOTA | SlotState.IDLE:
+        case SlotState.BACKING_OFF:
+            said = "fewer failures would be faster; rowcall report shows which they are"
+        case SlotState.QUOTA | SlotState.IDLE:
             said = as_fast or "more slots would not be faster"
     return said
 

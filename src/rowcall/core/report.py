@@ -172,10 +172,17 @@ def ended(
         cached_tokens=total.cached_tokens,
         reasoning_tokens=total.reasoning_tokens,
         slot_seconds=dict(total.slot_seconds),
-        bound_by=bound_by(total.slot_seconds, None if row.engine == "ai_query" else row.concurrency),
+        bound_by=bound_by(total.slot_seconds, _slots(row), row.tasks or 1),
         ended_at=ended_at,
         statement_ids=[*row.statement_ids, *statement_ids],
     )
+
+
+def _slots(row: RunRow) -> int | None:
+    """The call slots of all tasks; None where there are none."""
+    if row.concurrency is None or row.tasks is None:
+        return None
+    return max(1, row.concurrency // row.tasks) * row.tasks
 
 
 def record(row: RunRow) -> "pa.Table":

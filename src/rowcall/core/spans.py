@@ -5,7 +5,7 @@ span tables. Attribute names follow OpenTelemetry's GenAI conventions (all "deve
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rowcall.core.agent_trace import agent_spans
 from rowcall.core.records import Attempt, Call, CallError, Outcome
@@ -63,7 +63,11 @@ class LateSpans:
 
     def __iter__(self) -> Iterator[Span]:
         if self._described is None:
-            self._described = call_spans(self.call, self.request, self.context)
+            try:
+                self._described = call_spans(self.call, self.request, self.context)
+            except Exception:  # what an agent traced must not cost a paid answer
+                without = replace(self.call, reply=replace(self.call.reply, trace=None))
+                self._described = call_spans(without, self.request, self.context)
         return iter(self._described)
 
 

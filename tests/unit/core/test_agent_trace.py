@@ -237,6 +237,22 @@ class TestAttributes:
         (span,) = spans_of(trace_of(raw_span(events=[{"name": "asked SECRET", "time_unix_nano": 1}])), "none")
         assert span["events"][0]["name"] == "event"
 
+    def test_what_a_key_is_about_may_be_a_prompt_too(self) -> None:
+        told = {
+            "mlflow.llm.prompt": "my SECRET prompt",
+            "mlflow.llm.model": "fine-1",
+            "error.type": "the prompt was: SECRET",
+            "gen_ai.agent.name": "the one who knows SECRET things",
+            "gen_ai.response.finish_reasons": ["stop", "it was SECRET, really"],
+            "mlflow.chat.tokenUsage": {"input_tokens": 3, "a SECRET of": 4},
+            "gen_ai.usage.details": {"cached": 3},
+        }
+        (span,) = spans_of(
+            trace_of(raw_span(attributes={key: json.dumps(value) for key, value in told.items()})), "none"
+        )
+        assert "SECRET" not in json.dumps(span)
+        assert attributes(span) == {"mlflow.llm.model": "fine-1", "gen_ai.usage.details": {"cached": 3}}
+
     def test_a_trace_may_be_a_text_itself(self) -> None:
         assert len(spans_of(json.dumps(json.dumps(trace_of(raw_span()))))) == 1
 

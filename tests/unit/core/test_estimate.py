@@ -260,4 +260,4 @@ def test_every_figure_is_in_order_and_grows_with_the_rows(rows: int, times: int,
     for one, more in pairs:
         assert in_order(one.interval)
         assert in_order(more.interval)
-        assert more.interval.expected >= one.interval.expected
+        assert more.interval.expected >= one.interval.expected * (1 - 1e-9)

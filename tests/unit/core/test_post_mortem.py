@@ -23,7 +23,7 @@ STATES = st.dictionaries(st.sampled_from([*map(str, SlotState), CLIENT_CPU]), st
         ),
         (
             {"asking": 10.0, "backing_off": 90.0},
-            "waits after failed calls, 90 % of slot time; engine.concurrency 7 would have been as fast",
+            "waits after failed calls, 90 % of slot time; fewer failures would be faster; rowcall report shows which they are",
         ),
         (
             {"asking": 25.0, "rate": 75.0},
@@ -56,6 +56,16 @@ STATES = st.dictionaries(st.sampled_from([*map(str, SlotState), CLIENT_CPU]), st
 )
 def test_says_where_most_of_the_time_went_and_which_number_to_change(seconds: dict[str, float], said: str) -> None:
     assert bound_by(seconds, 64) == said
+
+
+def test_several_tasks_share_no_processor() -> None:
+    seconds = {"asking": 6_400.0, CLIENT_CPU: 4 * 30.0}
+    said = bound_by(seconds, 64, 4)
+    assert said is not None
+    assert said.startswith("the endpoint's answers, 100 % of slot time")
+    busy = bound_by({**seconds, CLIENT_CPU: 4 * 90.0}, 64, 4)
+    assert busy is not None
+    assert busy.startswith("the processor, busy 90 % of the time")
 
 
 def test_of_ai_query_tells_the_share_of_its_statements() -> None:

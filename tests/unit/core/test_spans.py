@@ -207,6 +207,16 @@ def test_late_spans_are_those_of_the_call_however_often_they_are_looked_at() -> 
     assert list(late) == list(late) == call_spans(call(), "request", CONTEXT)
 
 
+def test_a_trace_that_cannot_be_described_costs_its_own_spans_and_no_answer() -> None:
+    strange = call(Reply(Outcome.OK, "x", trace=object()))  # pyright: ignore
+    with pytest.raises(TypeError):
+        call_spans(strange, "request", CONTEXT)
+    assert [span["name"] for span in LateSpans(strange, "request", CONTEXT)] == [
+        "invoke_agent review-triage",
+        "attempt 1",
+    ]
+
+
 class TestOverflow:
     LONG = "q" * (MAX_CONTENT + 1)
 
