@@ -204,7 +204,7 @@ def test_several_endpoints_are_asked_compared_and_paid_for_by_name(project: Proj
     assert "of 12 rows that both answered" in said
     (fast,) = [row for row in json.loads(project.call("costs", "twice", "--json").stdout) if row["currency"] is None]
     assert (fast["endpoint"], fast["ok"]) == ("serving echo-model", 12)
-    assert "neither a run nor a job" in project.call("compare", "twice", "nobody", code=1).stderr
+    assert "neither a run nor a job" in project.call("compare", "twice:fast", "nobody", code=1).stderr
     assert "no endpoint 'slow'" in project.call("run", "twice.yml", "--endpoint", "slow", code=2).stderr
 
 
