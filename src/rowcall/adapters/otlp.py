@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from rowcall.core.collector import SECRET_PLACE, Collector
@@ -24,7 +25,7 @@ _POST_CHARACTERS = 4_000_000
 def check(collector: Collector) -> None:
     """Raises `SetupError` where the SDK is not installed, or a secret that a header names is not there."""
     try:
-        import opentelemetry.exporter.otlp.proto.http  # noqa: F401  # pyright: ignore[reportUnusedImport]
+        import_module("opentelemetry.exporter.otlp.proto.http")
     except ImportError as error:
         raise SetupError(
             "traces.otlp needs the OpenTelemetry SDK: pip install 'rowcall[otlp]', or leave traces.otlp out"

@@ -208,7 +208,7 @@ def test_late_spans_are_those_of_the_call_however_often_they_are_looked_at() -> 
 
 
 def test_a_trace_that_cannot_be_described_costs_its_own_spans_and_no_answer() -> None:
-    strange = call(Reply(Outcome.OK, "x", trace=object()))  # pyright: ignore
+    strange = call(Reply(Outcome.OK, "x", trace=object()))  # type: ignore[arg-type]  # what no reader expects
     with pytest.raises(TypeError):
         call_spans(strange, "request", CONTEXT)
     assert [span["name"] for span in LateSpans(strange, "request", CONTEXT)] == [
