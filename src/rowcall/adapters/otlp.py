@@ -3,7 +3,7 @@
 import json
 import logging
 import os
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -45,11 +45,19 @@ def export(collector: Collector, spans: Iterable[Row]) -> None:
     try:
         for post in _posts(spans):
             with _complaints() as said:
-                result = exporter.export([readable_span(span, collector.version) for span in post])
+                result = _sent(exporter, [readable_span(span, collector.version) for span in post])
             if result is not SpanExportResult.SUCCESS:
                 raise RunError(_without(headers, said[-1]) if said else "it does not say why")
     finally:
         exporter.shutdown()
+
+
+def _sent(exporter: Any, spans: Sequence["ReadableSpan"]) -> Any:
+    """Versions of the SDK differ in what of a failed post they raise."""
+    try:
+        return exporter.export(spans)
+    except Exception as error:
+        raise RunError(f"{type(error).__name__} while posting") from error
 
 
 def readable_span(row: Row, version: str) -> "ReadableSpan":

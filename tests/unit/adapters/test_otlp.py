@@ -2,6 +2,7 @@
 
 import json
 import logging
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,14 @@ def test_a_collector_that_refuses_says_why_without_the_secret(
 def test_a_collector_that_is_not_there_is_an_error() -> None:
     with pytest.raises(RunError, match=r"."):
         otlp.export(Collector("http://127.0.0.1:9/v1/traces", (), "1"), call_spans(call(), "request", CONTEXT))
+
+
+def test_a_collector_that_never_answers_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(otlp, "TIMEOUT_SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        place = f"http://127.0.0.1:{silent.getsockname()[1]}/v1/traces"
+        with pytest.raises(RunError):
+            otlp.export(Collector(place, (), "1"), call_spans(call(), "request", CONTEXT))
 
 
 def test_codes_and_kinds_of_other_versions_are_read() -> None:
