@@ -22,6 +22,10 @@ JARS    := .spark-jars
 
 .PHONY: demo test test-faults test-browser test-clients test-spark soak check bench format clean
 
+# How many tests run at once. A worker has a lakehouse and a sandbox of its own, about 2 GB.
+WORKERS ?= 2
+PYTEST  := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
+
 # $(call set-up,FOLDER,CONSTRAINTS,WHAT): a virtual environment FOLDER with WHAT in it.
 define set-up
 	@"$(PYTHON)" -c '$(NEW_ENOUGH)' 2>/dev/null || { echo "rowcall needs Python 3.11, 3.12 or 3.13; name one: make PYTHON=…"; exit 1; }
@@ -51,10 +55,10 @@ demo: $(READY)
 	@$(BIN)/rowcall demo
 
 test: $(READY)
-	$(BIN)/python -m pytest --ignore tests/faults --ignore tests/browser
+	$(PYTEST) --ignore tests/faults --ignore tests/browser
 
 test-faults: $(READY)
-	$(BIN)/python -m pytest tests/faults
+	$(PYTEST) tests/faults
 
 # Without Chromium the tests are skipped, and say so; on CI they fail.
 test-browser: $(READY)

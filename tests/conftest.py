@@ -1,10 +1,11 @@
-"""What tests share: one embedded lakehouse and one sandbox workspace for the whole session, real ones both; and what came of
-faults, for the tables that a session ends with.
+"""What tests share: one embedded lakehouse and one sandbox workspace for each process of a session, real ones both; and what
+came of faults, for the tables that a session ends with.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import astuple
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
@@ -118,6 +119,18 @@ def pytest_configure(config: pytest.Config) -> None:
 def matrix(request: pytest.FixtureRequest) -> Callable[[MatrixRow], None]:
     """Notes a row of the tables of faults and kills."""
     return request.config.stash[_NOTED].append
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["matrix"] = [astuple(row) for row in session.config.stash[_NOTED]]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """A worker of pytest-xdist ended: its rows join the session's. A worker that died sends none."""
+    rows = getattr(node, "workeroutput", {}).get("matrix", [])
+    node.config.stash[_NOTED].extend(MatrixRow(*row) for row in rows)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -29,8 +29,7 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One fault that passes, or that stays. `fault_for` is how long one below HTTP lasts, `date_in` the wait that a date asks for,
-    both in seconds."""
+    """One fault that passes, or that stays. `fault_for` is how long one below HTTP lasts, in seconds."""
 
     fault: str
     lasts: str
@@ -44,7 +43,6 @@ class Case:
     endpoint: Mapping[str, Any] = field(default_factory=lambda: {"app": "echo"})
     limits: Mapping[str, Any] = field(default_factory=dict[str, Any])
     behaviour: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    date_in: int | None = None
     below: str | None = None
     fault_for: float | None = None
 

@@ -5,8 +5,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 from pathlib import Path
 from threading import Timer
 from typing import Any
@@ -58,7 +56,7 @@ def test_what_comes_of_a_fault(bench: Bench, case: Case, tmp_path: Path, matrix:
 def staged(bench: Bench, case: Case, folder: Path) -> Iterator[tuple[Mapping[str, Any], OwnServer | None]]:
     """The endpoint, with its fault; and what serves it, where that is not the sandbox."""
     if case.below is None:
-        bench.behave(**behaviour_of(case))
+        bench.behave(**case.behaviour)
         yield case.endpoint, None
         return
     with own_server(untrusted(folder) if case.below == "tls" else None) as server:
@@ -68,13 +66,6 @@ def staged(bench: Bench, case: Case, folder: Path) -> Iterator[tuple[Mapping[str
         host = "rowcall.invalid" if case.below == "dns" else "127.0.0.1"
         yield {"url": f"{'https' if case.below == 'tls' else 'http'}://{host}:{server.port}/v1"}, server
         opening.cancel()
-
-
-def behaviour_of(case: Case) -> Mapping[str, Any]:
-    if case.date_in is None:
-        return case.behaviour
-    date = format_datetime(datetime.now(UTC) + timedelta(seconds=case.date_in), usegmt=True)
-    return {"faults": [{**fault, "headers": {"Retry-After": date}} for fault in case.behaviour["faults"]]}
 
 
 def job_of(name: str, rows: int, endpoint: Mapping[str, Any], limits: Mapping[str, Any]) -> JobDefinition:

@@ -5,6 +5,8 @@ import socket
 import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from itertools import pairwise
 from typing import Any
 
@@ -74,7 +76,7 @@ def test_jitter_has_the_median_and_the_tail_it_was_given() -> None:
         ({"faults": {}}, "faults: expected a list"),
         (
             {"faults": [{"every": 2}]},
-            "faults[0]: expected one of status, reply, headers, pad_mb, pause_ms, drop, delay_ms",
+            "faults[0]: expected one of status, reply, headers, retry_in_s, pad_mb, pause_ms, drop, delay_ms",
         ),
         ({"faults": [{"pad_mb": 0}]}, "faults[0].pad_mb: expected a whole number from 1 to 256"),
         ({"faults": [{"pause_ms": "long"}]}, "faults[0].pause_ms: expected a number"),
@@ -186,6 +188,14 @@ def test_a_redirect_leads_elsewhere(workspace: Workspace) -> None:
 def test_a_login_is_refused_by_a_fault_once(workspace: Workspace) -> None:
     workspace.behave("echo", faults=[{"first": 1, "status": 401, "body": {"error_code": 401, "message": "no"}}])
     assert [workspace.ask("hi", app="echo").status_code for _ in range(2)] == [401, 200]
+
+
+def test_a_date_to_come_back_at_is_that_of_the_reply(workspace: Workspace) -> None:
+    workspace.behave("echo", faults=[{"status": 429, "retry_in_s": 60}])
+    before = datetime.now(UTC)
+    told = parsedate_to_datetime(workspace.ask("hi", app="echo").headers["Retry-After"])
+    seconds = timedelta(seconds=1)
+    assert before + 60 * seconds - seconds <= told <= datetime.now(UTC) + 60 * seconds
 
 
 def test_faults_of_sending_strike_what_begins_a_run(workspace: Workspace) -> None:

@@ -185,6 +185,6 @@ def share_out(fault: Fault | None) -> tuple[Fault | None, Fault | None]:
         return None, None
     fails = fault.status is not None and fault.status >= 500 and fault.body is None and fault.raw is None
     garbage = fault.reply is not None and is_garbage(fault.reply)
-    changes = garbage or fault.status is not None or bool(fault.headers or fault.padding or fault.pause)
+    changes = garbage or fault.status is not None or bool(fault.headers_now() or fault.padding or fault.pause)
     on_request = fault.drop is not None or (changes and not fails)
     return (fault, None) if on_request else (None, fault)

@@ -41,7 +41,7 @@ def changed(outgoing: Outgoing, fault: Fault) -> Outgoing:
         body = fault.raw.encode()
     elif fault.body is not None:
         body = json.dumps(fault.body).encode()
-    return replace(outgoing, headers={**outgoing.headers, **fault.headers}, body=body + b" " * fault.padding)
+    return replace(outgoing, headers={**outgoing.headers, **fault.headers_now()}, body=body + b" " * fault.padding)
 
 
 async def send(request: web.Request, outgoing: Outgoing, behaviour: Behaviour) -> web.StreamResponse:

@@ -6,21 +6,24 @@ A fault strikes the calls that all of its conditions pick: `match` (text within 
 match `first` (the first n), `every` (each nth) or `share` (evenly spread). With none it strikes every call.
 
 What it does: `status` with `body` (JSON) or `raw` (text) instead of a reply; `reply`, the name of a way to answer wrongly (see
-`unusual_replies`); `headers`, set on whatever is sent; `pad_mb`, so many MB of white space after the body; `pause_ms`, waited in
-the middle of the body; or `drop`, the connection closed `before` a reply or in the `middle` of one. `delay_ms` waits before all
-of that, alone it only makes the call slower. Nothing here is random: shares follow the number of the call.
+`unusual_replies`); `headers`, set on whatever is sent; `retry_in_s`, a `Retry-After` with the date so far from then; `pad_mb`,
+so many MB of white space after the body; `pause_ms`, waited in the middle of the body; or `drop`, the connection closed `before`
+a reply or in the `middle` of one. `delay_ms` waits before all of that, alone it only makes the call slower. Nothing here is
+random: shares follow the number of the call.
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import cast
 
 from rowcall.core.loose import mapping
 from rowcall.sandbox.agents.fields import read_count, read_number, read_object
 
 _GOLDEN = (math.sqrt(5) - 1) / 2
-_ACTS = ("status", "reply", "headers", "pad_mb", "pause_ms", "drop", "delay_ms")
+_ACTS = ("status", "reply", "headers", "retry_in_s", "pad_mb", "pause_ms", "drop", "delay_ms")
 _KEYS = {"every", "share", "first", "match", "body", "raw", *_ACTS}
 _MB = 1024 * 1024
 
@@ -40,9 +43,17 @@ class Fault:
     reply: str | None = None
     padding: int = 0
     pause: float = 0.0
+    retry_in: int | None = None
     drop: str | None = None
     delay: float = 0.0
     seen: int = 0
+
+    def headers_now(self) -> Mapping[str, str]:
+        """What is set on what is sent now."""
+        if self.retry_in is None:
+            return self.headers
+        date = datetime.now(UTC) + timedelta(seconds=self.retry_in)
+        return {**self.headers, "Retry-After": format_datetime(date, usegmt=True)}
 
     def strikes(self, text: str) -> bool:
         """Whether this call is struck; counts it."""
@@ -81,6 +92,7 @@ def read_fault(value: object, where: str) -> Fault:
         reply=cast("str | None", given.get("reply")),
         padding=(read_count(given, "pad_mb", where, least=1, most=256) or 0) * _MB,
         pause=read_number(given, "pause_ms", where) / 1000,
+        retry_in=read_count(given, "retry_in_s", where, least=1, most=86_400),
         drop=cast("str | None", given.get("drop")),
         delay=read_number(given, "delay_ms", where) / 1000,
     )
