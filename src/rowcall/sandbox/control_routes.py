@@ -10,6 +10,9 @@ GET    /sandbox/tokens               {"issued": access tokens, "refused": reques
 PUT    /sandbox/tokens               {"ttl": seconds} of access tokens issued from now on
 DELETE /sandbox/tokens               revoke the access tokens issued so far and count anew
 PUT    /sandbox/secrets/{scope}/{key}  {"value": text}
+PUT    /sandbox/rights               what it may not do (see `rights.read_rights`); replaces the earlier
+PUT    /sandbox/clock                {"ahead": seconds} of the clock its replies tell
+PUT    /sandbox/warehouse/state      {"state": what lookups say of the SQL warehouse}
 PUT    /sandbox/warehouse            faults of the SQL warehouse (see `warehouse.read_faults`); replaces the earlier ones
 GET    /sandbox/statements           its last 1,000 statements: [{"id", "statement", "state", "tags", "session"}]
 """
@@ -23,8 +26,9 @@ from rowcall.core.loose import mapping, parse_json
 from rowcall.sandbox.agents.behaviour import read_behaviour
 from rowcall.sandbox.agents.figures import Figures
 from rowcall.sandbox.lookups import read_lookup_state
+from rowcall.sandbox.rights import read_rights
 from rowcall.sandbox.state import Hosted, Sandbox
-from rowcall.sandbox.warehouse.warehouse import read_faults
+from rowcall.sandbox.warehouse.warehouse import STATES, read_faults
 
 
 def routes(sandbox: Sandbox) -> list[web.RouteDef]:
@@ -39,6 +43,9 @@ def routes(sandbox: Sandbox) -> list[web.RouteDef]:
         web.put("/sandbox/tokens", partial(_set_ttl, sandbox)),
         web.delete("/sandbox/tokens", partial(_revoke, sandbox)),
         web.put("/sandbox/secrets/{scope}/{key}", partial(_put_secret, sandbox)),
+        web.put("/sandbox/rights", partial(_set_rights, sandbox)),
+        web.put("/sandbox/clock", partial(_set_clock, sandbox)),
+        web.put("/sandbox/warehouse/state", partial(_set_warehouse_state, sandbox)),
         web.put("/sandbox/warehouse", partial(_fault, sandbox)),
         web.get("/sandbox/statements", partial(_statements, sandbox)),
     ]
@@ -118,6 +125,31 @@ async def _put_secret(sandbox: Sandbox, request: web.Request) -> web.Response:
         raise _refused(web.HTTPBadRequest, "value: expected a text")
     scope, key = request.match_info["scope"], request.match_info["key"]
     sandbox.secrets.setdefault(scope, {})[key] = value
+    return web.json_response({})
+
+
+async def _set_rights(sandbox: Sandbox, request: web.Request) -> web.Response:
+    try:
+        given = read_rights(parse_json(await request.read()))
+    except ValueError as mistake:
+        raise _refused(web.HTTPBadRequest, str(mistake)) from mistake
+    sandbox.rights.withheld, sandbox.rights.hidden = given.withheld, given.hidden
+    return web.json_response({})
+
+
+async def _set_clock(sandbox: Sandbox, request: web.Request) -> web.Response:
+    ahead = mapping(parse_json(await request.read())).get("ahead")
+    if not isinstance(ahead, int | float) or isinstance(ahead, bool):
+        raise _refused(web.HTTPBadRequest, "ahead: expected a number of seconds")
+    sandbox.clock.ahead = ahead
+    return web.json_response({})
+
+
+async def _set_warehouse_state(sandbox: Sandbox, request: web.Request) -> web.Response:
+    state = mapping(parse_json(await request.read())).get("state")
+    if state not in STATES:
+        raise _refused(web.HTTPBadRequest, f"state: expected one of {', '.join(STATES)}")
+    sandbox.warehouse.state = str(state)
     return web.json_response({})
 
 

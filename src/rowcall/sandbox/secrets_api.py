@@ -19,6 +19,8 @@ async def _secret(sandbox: Sandbox, request: web.Request) -> web.Response:
     if not scope or not key:
         missing = "key" if scope else "scope"
         return platform_error(400, f"Missing required field: {missing}", "INVALID_PARAMETER_VALUE")
+    if not sandbox.rights.has("READ", "secret-scope", scope):
+        return platform_error(403, f"User does not have READ permission on scope {scope}.")
     if scope not in sandbox.secrets:
         return platform_error(404, f"Scope {scope} does not exist!")
     if key not in sandbox.secrets[scope]:

@@ -3,10 +3,13 @@
 import asyncio
 import secrets
 import socket
+import time
+from email.utils import formatdate
+from functools import partial
 
 from aiohttp import web
 
-from rowcall.sandbox import control_routes, files_api, oauth, secrets_api, workspace_api
+from rowcall.sandbox import control_routes, files_api, oauth, secrets_api, unity_catalog_api, workspace_api
 from rowcall.sandbox.agents import agent_routes
 from rowcall.sandbox.state import Sandbox
 from rowcall.sandbox.warehouse import warehouse_routes
@@ -24,9 +27,10 @@ def make_app(sandbox: Sandbox) -> web.Application:
     app.add_routes(files_api.routes(sandbox))
     app.add_routes(warehouse_routes.routes(sandbox))
     app.add_routes(secrets_api.routes(sandbox))
+    app.add_routes(unity_catalog_api.routes(sandbox))
     app.add_routes(workspace_api.routes(sandbox))
     warehouse_routes.start_and_stop(app, sandbox.warehouse)
-    app.on_response_prepare.append(_add_request_id)
+    app.on_response_prepare.append(partial(_add_headers, sandbox))
     return app
 
 
@@ -46,5 +50,7 @@ async def serve(sandbox: Sandbox, listening: socket.socket, stop: asyncio.Event)
         await runner.cleanup()
 
 
-async def _add_request_id(_: web.Request, response: web.StreamResponse) -> None:
+async def _add_headers(sandbox: Sandbox, _: web.Request, response: web.StreamResponse) -> None:
     response.headers["x-request-id"] = secrets.token_hex(16)
+    if sandbox.clock.ahead:
+        response.headers["Date"] = formatdate(time.time() + sandbox.clock.ahead, usegmt=True)

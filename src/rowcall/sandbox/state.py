@@ -11,6 +11,7 @@ from rowcall.sandbox.agents.figures import Figures
 from rowcall.sandbox.agents.runs import Runs
 from rowcall.sandbox.lookups import Lookups
 from rowcall.sandbox.oauth import Logins
+from rowcall.sandbox.rights import Rights
 from rowcall.sandbox.warehouse.warehouse import Warehouse
 
 MOST_REQUESTS = 1_000
@@ -41,6 +42,13 @@ class Hosted:
     serving: int = 0
 
 
+@dataclass(slots=True)
+class Clock:
+    """How far the sandbox's clock, as its replies tell it, is ahead of the machine's, in seconds."""
+
+    ahead: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Sandbox:
     """A sandbox that listens at `host` (`http://127.0.0.1:PORT`) and keeps its files under `home`.
@@ -54,6 +62,8 @@ class Sandbox:
     hosted: Mapping[str, Hosted]
     warehouse: Warehouse
     secrets: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
+    rights: Rights = field(default_factory=Rights)
+    clock: Clock = field(default_factory=Clock)
 
 
 def make_sandbox(

@@ -30,7 +30,9 @@ def routes(sandbox: Sandbox) -> list[web.RouteDef]:
 
 
 async def _endpoints(sandbox: Sandbox, _: web.Request) -> web.Response:
-    endpoints = [_as_endpoint(one, one.lookups.shown()) for one in sandbox.hosted.values() if one.agent.is_endpoint]
+    endpoints = [
+        _as_endpoint(sandbox, one, one.lookups.shown()) for one in sandbox.hosted.values() if one.agent.is_endpoint
+    ]
     return web.json_response({"endpoints": endpoints})
 
 
@@ -39,7 +41,7 @@ async def _endpoint(sandbox: Sandbox, request: web.Request) -> web.Response:
     hosted = _wanted(sandbox, name)
     if hosted is None or not hosted.agent.is_endpoint:
         return platform_error(404, f"Endpoint with name '{name}' does not exist.")
-    return web.json_response(_as_endpoint(hosted, hosted.lookups.answer()))
+    return web.json_response(_as_endpoint(sandbox, hosted, hosted.lookups.answer()))
 
 
 async def _apps(sandbox: Sandbox, _: web.Request) -> web.Response:
@@ -74,6 +76,8 @@ async def _warehouse(sandbox: Sandbox, request: web.Request) -> web.Response:
     name = request.match_info["id"]
     if name != WAREHOUSE_ID:
         return platform_error(404, f"SQL warehouse {name} does not exist.")
+    if not sandbox.rights.has("CAN_USE", "warehouse", name):
+        return platform_error(403, f"User is not authorized to use SQL warehouse {name}.")
     return web.json_response(_as_warehouse(sandbox))
 
 
@@ -89,9 +93,10 @@ def _wanted(sandbox: Sandbox, name: str) -> Hosted | None:
     return hosted
 
 
-def _as_endpoint(hosted: Hosted, state: LookupState) -> dict[str, object]:
+def _as_endpoint(sandbox: Sandbox, hosted: Hosted, state: LookupState) -> dict[str, object]:
     """A custom model's endpoint has no task."""
     name = hosted.agent.name
+    may_ask = sandbox.rights.has("CAN_QUERY", "serving-endpoint", name)
     entity = {"name": f"{name}-1", "entity_name": f"main.sandbox.{name}", "entity_version": "1"}
     return {
         "id": f"endpoint-{name}",
@@ -103,7 +108,7 @@ def _as_endpoint(hosted: Hosted, state: LookupState) -> dict[str, object]:
         "creator": _CREATOR,
         "creation_timestamp": _CREATED_MS,
         "last_updated_timestamp": _CREATED_MS,
-        "permission_level": "CAN_QUERY",
+        "permission_level": "CAN_QUERY" if may_ask else "CAN_VIEW",
     }
 
 
@@ -113,7 +118,7 @@ def _as_warehouse(sandbox: Sandbox) -> dict[str, object]:
     return {
         "id": WAREHOUSE_ID,
         "name": WAREHOUSE_ID,
-        "state": "RUNNING",
+        "state": sandbox.warehouse.state,
         "warehouse_type": "PRO",
         "enable_serverless_compute": True,
         "cluster_size": "2X-Small",

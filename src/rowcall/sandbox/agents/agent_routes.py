@@ -10,7 +10,7 @@ from aiohttp import web
 
 from rowcall.core.loose import mapping, parse_json
 from rowcall.sandbox.agents import background_runs, durable_routes
-from rowcall.sandbox.agents.calls import PAYLOAD_BYTES, Call, find, no_route, read_raw, record, refusal
+from rowcall.sandbox.agents.calls import PAYLOAD_BYTES, Call, find, forbidden, no_route, read_raw, record, refusal
 from rowcall.sandbox.agents.delivery import Outgoing
 from rowcall.sandbox.agents.dialects import APP, PATHS, SERVING, Asked, Dialect
 from rowcall.sandbox.agents.shapes import CHAT_MODEL, DURABLE, RESPONSES_AGENT, Api, Shape, shape_of
@@ -49,6 +49,8 @@ async def _ask(sandbox: Sandbox, dialect: Dialect, api: Api, request: web.Reques
         return refused
     raw = await read_raw(request)
     name = request.match_info.get("name") or _model(raw)
+    if refused := forbidden(sandbox, dialect, name):
+        return refused
     return await _ask_named(find(sandbox, dialect, name), name, dialect, api, request, raw)
 
 
@@ -61,7 +63,10 @@ async def _ask_gateway(sandbox: Sandbox, api: Api, request: web.Request) -> web.
         return platform_error(400, f"Invalid value for header {_TAGS}: expected a JSON object of strings")
     raw = await read_raw(request)
     name = _model(raw)
-    hosted = find(sandbox, SERVING, name.removeprefix(_HOSTED_MODELS))
+    plain = name.removeprefix(_HOSTED_MODELS)
+    if refused := forbidden(sandbox, SERVING, plain):
+        return refused
+    hosted = find(sandbox, SERVING, plain)
     if name.startswith(_HOSTED_MODELS) and hosted is not None and hosted.agent.task != CHAT_MODEL:
         hosted = None
     return await _ask_named(hosted, name, SERVING, api, request, raw)

@@ -34,7 +34,15 @@ def refusal(sandbox: Sandbox, dialect: Dialect, request: web.Request) -> web.Res
     if reason := sandbox.logins.refusal(authorization, oauth_only=dialect.oauth_only):
         return dialect.refuse_caller(reason)
     name = request.match_info.get("name")
-    return dialect.refuse_name(name) if name is not None and find(sandbox, dialect, name) is None else None
+    if name is None:
+        return None
+    return dialect.refuse_name(name) if find(sandbox, dialect, name) is None else forbidden(sandbox, dialect, name)
+
+
+def forbidden(sandbox: Sandbox, dialect: Dialect, name: str) -> web.Response | None:
+    """No for a caller from whom the right to ask is withheld."""
+    right, kind = ("CAN_USE", "app") if dialect.oauth_only else ("CAN_QUERY", "serving-endpoint")
+    return None if sandbox.rights.has(right, kind, name) else dialect.refuse_right(right, name)
 
 
 def find(sandbox: Sandbox, dialect: Dialect, name: str) -> Hosted | None:

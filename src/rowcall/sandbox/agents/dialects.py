@@ -55,6 +55,12 @@ class Dialect:
         message = f"The given endpoint does not exist, please retry after checking the specified model: {name}"
         return web.Response(status=404, body=platform_body(404, message), headers=JSON)
 
+    def refuse_right(self, right: str, name: str) -> web.Response:
+        message = f"You do not have {right} on {name}."
+        if self.oauth_only:
+            return web.Response(status=403, text=message)
+        return web.Response(status=403, body=platform_body(403, message), headers=JSON)
+
     def refuse_api(self, name: str, task: str, api: Api) -> Outgoing:
         """An agent server has no such route; the platform knows the endpoint, but not in this way."""
         if self.oauth_only:

@@ -35,6 +35,7 @@ _TIMEOUT, _TAGS = "STATEMENT_TIMEOUT", "QUERY_TAGS"
 _WORDS = {"http_status": "status", "error": "raw"}
 _FAULTS = frozenset(("http_status", "error", "delay_ms"))
 _FAULT_KEYS = _FAULTS | {"match", "first", "every", "share", "headers"}
+STATES = ("RUNNING", "STARTING", "STOPPING", "STOPPED", "DELETING", "DELETED")
 _TAG = re.compile(r"((?:\\.|[^\\:,])+)(?::((?:\\.|[^\\,])*))?(?:,|$)")
 
 
@@ -70,8 +71,15 @@ class Warehouse:
         self._opened: _Opened | None = None
         self._stopped = False
         self._sessions: dict[UUID, Session] = {}
+        self.state = "RUNNING"
+        """What lookups say of it."""
         self.faults: tuple[Fault, ...] = ()
         self.history: deque[RecordedStatement] = deque(maxlen=MOST_RECORDED)
+
+    @property
+    def folder(self) -> Path:
+        """Where its tables are."""
+        return self._folder
 
     def open_session(self, catalog: str | None, schema: str | None, configuration: Mapping[str, str]) -> Session:
         """Raises `SetupError` where the lakehouse cannot be opened."""

@@ -40,6 +40,8 @@ def start_and_stop(app: web.Application, warehouse: Warehouse) -> None:
 async def _ask(sandbox: Sandbox, request: web.Request) -> web.StreamResponse:
     if request.match_info["id"] != WAREHOUSE_ID:
         return _refused(404, f"SQL warehouse {request.match_info['id']} does not exist.")
+    if not sandbox.rights.has("CAN_USE", "warehouse", WAREHOUSE_ID):
+        return _refused(403, f"User is not authorized to use SQL warehouse {WAREHOUSE_ID}.")
     body = await request.clone(client_max_size=_BODY_BYTES).read()
     loop = asyncio.get_running_loop()
     return await loop.run_in_executor(request.app[_THREADS], _answer, sandbox.warehouse, body)
