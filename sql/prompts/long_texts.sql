@@ -1,4 +1,4 @@
 -- The texts of the demo that are worth a summary.
 SELECT text_id, source, name, text, char_length(text) AS length
-FROM main.demo.texts
+FROM ${catalog}.demo.texts
 WHERE char_length(text) >= 400

@@ -102,6 +102,7 @@ def run(
     only_new: bool = False,
     limit: int | None = None,
     wait: bool = False,
+    context: Mapping[str, str] | None = None,
     options: Options | None = None,
     reporter: Reporter | None = None,
     spark: Any = None,
@@ -110,13 +111,14 @@ def run(
     DataFrames. A notebook shows how far it is, unless there is a reporter, and a summary.
 
     The same call again asks only what is left. `limit` asks no more rows than that, spread over the table. `wait` waits for another
-    run of the job that goes on. Raises `DefinitionError`, `SetupError` or `RunError` before anything is paid; what goes wrong
-    later is in the row's `status` and `message`.
+    run of the job that goes on. `context` is kept in the run's row. Raises `DefinitionError`, `SetupError` or `RunError` before
+    anything is paid; what goes wrong later is in the row's `status` and `message`.
     """
     loaded = _one(load_job(job, variables))
     asked, given = options or Options(), _run_options(only_new=only_new, limit=limit)
     where = replace(asked, spark=spark) if spark is not None else asked
     with surroundings(loaded.definition, where, given.run_id) as here:
+        here.context = {**(context or {}), **here.context}
         row = _run(loaded, here, given, reporter or _ambient_reporter(), wait=wait)
     return Run(row, where)
 

@@ -22,6 +22,7 @@ from rowcall.cli_options import (
     OK,
     ROWS_FAILED,
     WRONG_DEFINITION,
+    Context,
     Home,
     JobFile,
     Json,
@@ -35,6 +36,7 @@ from rowcall.cli_options import (
     Warehouse,
     errors,
     options_of,
+    pairs,
     print_json,
     terminal,
 )
@@ -71,6 +73,7 @@ def run(
         int | None, typer.Option("--limit", "-n", min=1, help="Ask no more rows than this, spread over the table.")
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for another run of the job that goes on.")] = False,
+    context: Context = None,
     as_json: Json = False,
     profile: Profile = None,
     sandbox: UseSandbox = False,
@@ -81,11 +84,13 @@ def run(
     """Ask every row that has no answer yet; write answers and traces."""
     from rowcall import api, console
 
-    out, code = terminal(stderr=as_json), OK
+    out, code, started_by = terminal(stderr=as_json), OK, pairs(context, "--context")
     with errors(), console.LiveReporter(out) as reporter:
         options = options_of(home, profile, sandbox, warehouse, upstream)
         for one in _each(job, var, endpoint):
-            row = api.run(one, only_new=only_new, limit=limit, wait=wait, options=options, reporter=reporter).row
+            row = api.run(
+                one, only_new=only_new, limit=limit, wait=wait, context=started_by, options=options, reporter=reporter
+            ).row
             console.print_summary(out, row, str(job))
             if as_json:
                 print_json(row.as_json())
@@ -307,13 +312,7 @@ def main() -> None:
 def _load(job: Path, variables: Sequence[str] | None) -> "LoadedJob":
     from rowcall import api
 
-    given: dict[str, str] = {}
-    for pair in variables or ():
-        name, equals, value = pair.partition("=")
-        if not equals or not name:
-            raise typer.BadParameter(f"expected NAME=VALUE, not {pair!r}", param_hint="--var")
-        given[name] = value
-    return api.load_job(job, given)
+    return api.load_job(job, pairs(variables, "--var"))
 
 
 def _each(job: Path, variables: Sequence[str] | None, endpoint: str | None) -> "Sequence[LoadedJob]":

@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import current_thread, main_thread
@@ -24,6 +24,10 @@ RUNS_TABLE = "main.rowcall.runs"
 JobFile = Annotated[Path, typer.Argument(help="A job definition, e.g. jobs/text_insight.yml.", show_default=False)]
 Variables = Annotated[
     list[str] | None, typer.Option("--var", "-v", metavar="NAME=VALUE", help="Fills ${NAME} in the job.")
+]
+Context = Annotated[
+    list[str] | None,
+    typer.Option("--context", metavar="NAME=VALUE", help="Kept in the run's row: what started it, such as a job's id."),
 ]
 Profile = Annotated[str | None, typer.Option(help="A profile of ~/.databrickscfg to log in with.")]
 UseSandbox = Annotated[
@@ -83,6 +87,17 @@ def options_of(
     from rowcall.wiring import Options
 
     return Options(home=home, profile=profile, sandbox=sandbox, upstream=upstream, warehouse=warehouse)
+
+
+def pairs(given: Sequence[str] | None, option: str) -> dict[str, str]:
+    """What was given as NAME=VALUE, again and again."""
+    found: dict[str, str] = {}
+    for pair in given or ():
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise typer.BadParameter(f"expected NAME=VALUE, not {pair!r}", param_hint=option)
+        found[name] = value
+    return found
 
 
 def terminal(*, stderr: bool = False) -> "Console":

@@ -186,7 +186,8 @@ def job_keys(model: type[BaseModel], prefix: str = "") -> dict[str, str]:
         inner = [each for each in _models(field.annotation) if each is not Money]
         if not inner or not (field.is_required() or field.default_factory):
             found[key] = _default(field)
-        many = typing.get_origin(next(iter(typing.get_args(field.annotation)), None)) is tuple
+        parts = (field.annotation, *typing.get_args(field.annotation))
+        many = any(typing.get_origin(part) in (list, tuple) for part in parts)
         for each in inner:
             found |= job_keys(each, f"{key}[]." if many else f"{key}.")
     return found
@@ -203,7 +204,7 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     value = field.get_default(call_default_factory=True)
-    if value is None or value in ("", {}):
+    if value is None or value in ("", {}, []):
         return "–"
     if isinstance(value, bool):
         return str(value).lower()

@@ -171,7 +171,7 @@ def make_plan(definition: JobDefinition, bound: Bound, facts: Facts, counts: Row
         run_id=run.run_id,
         job=definition.job,
         description=definition.description,
-        definition_hash=hashlib.sha256(definition.model_dump_json().encode()).hexdigest(),
+        definition_hash=hashlib.sha256(definition.fingerprint.encode()).hexdigest(),
         session=facts.session,
         workspace=facts.workspace,
         bound=bound,

@@ -8,6 +8,15 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, StringConstraints, field_validator, model_validator
 
 from rowcall.core.answer import parse_answer_schema
+from rowcall.core.definition.deployment import (
+    Compute,
+    Notifications,
+    Permission,
+    RunAs,
+    Schedule,
+    Trigger,
+    compute_in_short,
+)
 from rowcall.core.definition.endpoint import AppEndpoint, Endpoint, ServingEndpoint, UrlEndpoint
 from rowcall.core.definition.engine import AiQueryEngine, AutoEngine, Engine, ResponsesEngine, engine_in_short
 from rowcall.core.definition.fields import Model, TableName, Whole
@@ -29,6 +38,10 @@ __all__ = [
     "ServingEndpoint",
     "UrlEndpoint",
 ]
+
+
+DEPLOYMENT = {"schedule", "trigger", "compute", "notifications", "run_as", "tags", "permissions"}
+"""Keys that a run does not read: a bundle makes a Databricks job of them."""
 
 
 class Answer(Model):
@@ -89,6 +102,28 @@ class JobDefinition(Model):
         default=None,
         description="Folder for answers not yet published; default: a volume `rowcall` beside the outputs, or .rowcall/journal.",
     )
+    schedule: Schedule | None = Field(default=None, description="When the Databricks job runs.")
+    trigger: Trigger | None = Field(default=None, description="What makes the Databricks job run.")
+    compute: Annotated[Compute, BeforeValidator(compute_in_short)] = Field(
+        default_factory=Compute, description="What the Databricks job runs on: serverless, or a mapping."
+    )
+    notifications: Notifications = Field(default_factory=Notifications)
+    run_as: RunAs | None = Field(default=None, description="Whose rights the Databricks job has.")
+    tags: dict[str, str] = Field(default_factory=dict, description="Of the Databricks job.")
+    permissions: list[Permission] = Field(
+        default_factory=list[Permission], description="Who may do what with the Databricks job."
+    )
+
+    @property
+    def fingerprint(self) -> str:
+        """A text that stands for what a run does; how the job is deployed is no part of it."""
+        return self.model_dump_json(exclude=DEPLOYMENT)
+
+    @model_validator(mode="after")
+    def _one_start(self) -> "JobDefinition":
+        if self.schedule is not None and self.trigger is not None:
+            raise ValueError("give a schedule or a trigger, not both")
+        return self
 
     @model_validator(mode="after")
     def _tables_differ(self) -> "JobDefinition":

@@ -17,9 +17,9 @@ from rowcall.core.job_file.schema import job_schema, job_shape
 from rowcall.core.job_file.several import each_endpoint
 from rowcall.core.job_file.tree import MAX_CHARACTERS, Tree, key_text, read_yaml
 from rowcall.core.job_file.unknown_keys import set_aside_unknown_keys
-from rowcall.core.job_file.variables import Filled, fill_variables
+from rowcall.core.job_file.variables import Filled, fill_variables, variables_of
 
-__all__ = ["MAX_CHARACTERS", "job_schema", "locate", "parse_job", "parse_jobs"]
+__all__ = ["MAX_CHARACTERS", "job_schema", "locate", "parse_job", "parse_jobs", "variables_in"]
 
 
 def parse_jobs(text: str, file: str, variables: Mapping[str, str] | None = None) -> tuple[JobDefinition, ...]:
@@ -42,6 +42,11 @@ def parse_job(text: str, file: str, variables: Mapping[str, str] | None = None) 
     """The definition of a job that asks one endpoint. Raises as `parse_jobs` does, and `ValueError` where it asks several."""
     (definition,) = parse_jobs(text, file, variables)
     return definition
+
+
+def variables_in(text: str, file: str) -> set[str]:
+    """The variables that a definition has a default for, or refers to. Raises `DefinitionError` where it is no YAML."""
+    return variables_of(read_yaml(text, file).data)
 
 
 def locate(problems: Sequence[Problem], text: str, file: str, endpoint: str | None = None) -> list[Problem]:

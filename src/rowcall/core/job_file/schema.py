@@ -22,6 +22,12 @@ _SHORT_FORMS: dict[tuple[str, str], Schema] = {
     ("Request", "messages"): {"type": "string", "pattern": r"^\{.+\}$"},
     ("Limits", "max_cost"): {"type": "string", "pattern": r"^[0-9.]+ ?[A-Z]{3}$", "examples": ["20 USD"]},
     ("", "engine"): {"type": "string", "enum": ["auto", "responses", "ai_query"]},
+    ("", "compute"): {"type": "string", "enum": ["serverless"]},
+    ("Trigger", "tables"): {"type": "string"},
+    ("Notifications", "on_start"): {"type": "string"},
+    ("Notifications", "on_success"): {"type": "string"},
+    ("Notifications", "on_failure"): {"type": "string"},
+    ("Notifications", "on_late"): {"type": "string"},
 }
 # What a pattern asks for, in words; editors show it too.
 _PATTERN_WORDS = {
@@ -34,6 +40,11 @@ _PATTERN_WORDS = {
         "env: and the name of an environment variable, or {{secrets/scope/key}}, never the key itself"
     ),
     r"^[A-Za-z][A-Za-z0-9_.-]{0,254}$": "a name: a letter, then letters, digits, _ . or -, at most 255 in all",
+    r"^\S+( \S+){5,6}$": "a Quartz expression of six or seven fields, seconds first, such as 0 0 6 * * ?",
+    r"^[1-9][0-9]* (minute|hour|day|week)s?$": "a number of minutes, hours, days or weeks, such as 6 hours",
+    r"^(/Volumes/|[a-z0-9]+://).+/$": "a folder of a volume, or a URL of an external location, with a / at its end",
+    r"^[1-9][0-9]*$": "a whole number in quotes",
+    r"^\S(.*\S)?$": "a text without blanks at its ends",
     r"^[0-9.hms ]+$": "a duration such as 90s, 10m or 2h",
     r"^[0-9.]+ ?%$": "a share such as 5%",
     r"^[0-9.]+ ?[A-Z]{3}$": "an amount and a currency, such as 20 USD",

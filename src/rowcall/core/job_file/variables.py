@@ -4,7 +4,7 @@ A text that is nothing but `${name}` takes the value's own type; `$${` is a lite
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import cast
@@ -36,6 +36,21 @@ def fill_variables(tree: Tree, given: Mapping[str, str]) -> Filled:
     if not _names_a_file(root):
         filling.check_used()
     return filling.filled
+
+
+def variables_of(data: object) -> set[str]:
+    """The names of the variables that a definition has a default for, or refers to."""
+    own = cast("dict[str, object]", data).get(_SECTION) if isinstance(data, dict) else None
+    return {*(cast("dict[str, object]", own) if isinstance(own, dict) else ()), *_referred_to(data)}
+
+
+def _referred_to(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield from (match["name"] for match in _REFERENCE.finditer(value) if match["name"])
+    elif isinstance(value, dict | list):
+        mapping_or_list = cast("dict[str, object] | list[object]", value)
+        for item in mapping_or_list.values() if isinstance(mapping_or_list, dict) else mapping_or_list:
+            yield from _referred_to(item)
 
 
 def fill_text(text: str, variables: Mapping[str, str]) -> str:

@@ -1,0 +1,196 @@
+"""A Databricks job of a definition, as the dictionary that `databricks.bundles.jobs.Job` takes.
+
+What a run pays for decides the defaults: no retries by the platform, one run at a time and the others queued, a time after which
+it is cancelled. What was answered by then is kept, and the next run goes on.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rowcall.core.definition import JobDefinition
+from rowcall.core.definition.deployment import Compute
+
+PACKAGE = "rowcall"
+RUNTIME = "17.3.x-scala2.13"
+"""Databricks Runtime of a job cluster that names none, an LTS with Spark 4.0 and Python 3.12."""
+CONNECTOR = "databricks-sql-connector>=4.2"
+DAY = 86_400
+PUBLISHING = 3_600
+"""Seconds that a run has after its deadline, for calls in flight and for publishing."""
+_CONTEXT = {
+    "databricks_job_id": "{{job.id}}",
+    "databricks_run_id": "{{job.run_id}}",
+    "databricks_task_run_id": "{{task.run_id}}",
+    "bundle_target": "${bundle.target}",
+}
+_UNITS = {"minute": "MINUTES", "hour": "HOURS", "day": "DAYS", "week": "WEEKS"}
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What the bundle knows of a job: its `file` from the bundle's root, the `requirement` that installs rowcall (a wheel from the
+    bundle's root, or a package), `variables` that the bundle has too, what was given for the others, the commit, and who hears of
+    failures where the job names nobody."""
+
+    file: str
+    requirement: str
+    variables: frozenset[str] = frozenset()
+    commit: str | None = None
+    on_failure: Sequence[str] = field(default_factory=tuple[str, ...])
+
+
+def databricks_job(definition: JobDefinition, at: Deployment) -> Json:
+    """The Databricks job that runs the definition."""
+    job: Json = {
+        "name": definition.job,
+        "description": definition.description,
+        "tags": {"rowcall": definition.job, **definition.tags},
+        "parameters": [{"name": name, "default": default} for name, default in _variables(definition, at).items()],
+        "max_concurrent_runs": 1,
+        "queue": {"enabled": True},
+        "timeout_seconds": _timeout(definition),
+        "health": {"rules": [{"metric": "RUN_DURATION_SECONDS", "op": "GREATER_THAN", "value": _late(definition)}]},
+        "tasks": _tasks(definition, at),
+        **_start(definition),
+        **_notifications(definition, at),
+        **_machines(definition.compute, at),
+    }
+    if definition.run_as is not None:
+        job["run_as"] = _named(definition.run_as.user, None, definition.run_as.service_principal)
+    if definition.permissions:
+        job["permissions"] = [
+            {"level": one.level, **_named(one.user, one.group, one.service_principal)} for one in definition.permissions
+        ]
+    return {name: value for name, value in job.items() if value not in ("", [])}
+
+
+def _variables(definition: JobDefinition, at: Deployment) -> dict[str, str]:
+    """The job's variables and their defaults: the bundle's, where it has one of that name, else the definition's."""
+    own = {name: value if isinstance(value, str) else json.dumps(value) for name, value in definition.variables.items()}
+    return {**own, **{name: f"${{var.{name}}}" for name in sorted(at.variables)}}
+
+
+def _timeout(definition: JobDefinition) -> int:
+    limits = definition.limits
+    return DAY if limits.deadline is None else int(limits.warm_up + limits.deadline) + PUBLISHING
+
+
+def _late(definition: JobDefinition) -> int:
+    limits, late_after = definition.limits, definition.notifications.late_after
+    if late_after is not None:
+        return int(late_after)
+    return DAY // 2 if limits.deadline is None else int(limits.warm_up + limits.deadline)
+
+
+def _start(definition: JobDefinition) -> Json:
+    schedule, trigger = definition.schedule, definition.trigger
+    if schedule is not None:
+        return {
+            "schedule": {
+                "quartz_cron_expression": schedule.cron,
+                "timezone_id": schedule.timezone,
+                "pause_status": _pause(paused=schedule.paused),
+            }
+        }
+    if trigger is None:
+        return {}
+    waits = {
+        name: int(seconds)
+        for name, seconds in {
+            "min_time_between_triggers_seconds": trigger.at_most_every,
+            "wait_after_last_change_seconds": trigger.quiet_for,
+        }.items()
+        if seconds is not None
+    }
+    if trigger.tables is not None:
+        condition = "ALL_UPDATED" if trigger.condition == "all" else "ANY_UPDATED"
+        cause: Json = {"table_update": {"table_names": trigger.tables, "condition": condition, **waits}}
+    elif trigger.files is not None:
+        cause = {"file_arrival": {"url": trigger.files, **waits}}
+    else:
+        number, unit = str(trigger.every).split()
+        cause = {"periodic": {"interval": int(number), "unit": _UNITS[unit.removesuffix("s")]}}
+    return {"trigger": {**cause, "pause_status": _pause(paused=trigger.paused)}}
+
+
+def _pause(*, paused: bool) -> str:
+    return "PAUSED" if paused else "UNPAUSED"
+
+
+def _notifications(definition: JobDefinition, at: Deployment) -> Json:
+    """Addresses get mail; anything else is the id of a notification destination."""
+    said = definition.notifications
+    events = {
+        "on_start": said.on_start,
+        "on_success": said.on_success,
+        "on_failure": said.on_failure or at.on_failure,
+        "on_duration_warning_threshold_exceeded": said.on_late,
+    }
+    mails = {event: [one for one in who if "@" in one] for event, who in events.items()}
+    hooks = {event: [{"id": one} for one in who if "@" not in one] for event, who in events.items()}
+    found: Json = {
+        "email_notifications": {event: who for event, who in mails.items() if who},
+        "webhook_notifications": {event: who for event, who in hooks.items() if who},
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _machines(compute: Compute, at: Deployment) -> Json:
+    if compute.cluster is not None:
+        cluster = {"spark_version": RUNTIME, "data_security_mode": "SINGLE_USER", **compute.cluster}
+        return {"job_clusters": [{"job_cluster_key": "job", "new_cluster": cluster}]}
+    connector = [CONNECTOR] if compute.warehouse is not None else []
+    spec = {
+        "environment_version": compute.environment_version,
+        "dependencies": [at.requirement, *connector, *compute.libraries],
+    }
+    return {"environments": [{"environment_key": "job", "spec": spec}]}
+
+
+def _tasks(definition: JobDefinition, at: Deployment) -> list[Json]:
+    return [_task("ask", _command(definition, at), definition.compute, at)]
+
+
+def _command(definition: JobDefinition, at: Deployment) -> list[str]:
+    warehouse = definition.compute.warehouse
+    return [
+        "run",
+        f"${{workspace.file_path}}/{at.file}",
+        "--json",
+        *(part for name in _variables(definition, at) for part in ("--var", f"{name}={{{{job.parameters.{name}}}}}")),
+        *(("--warehouse", warehouse) if warehouse else ()),
+        *(part for name, value in _context(at) for part in ("--context", f"{name}={value}")),
+    ]
+
+
+def _context(at: Deployment) -> Iterator[tuple[str, str]]:
+    yield from _CONTEXT.items()
+    if at.commit:
+        yield "git_commit", at.commit
+
+
+def _task(key: str, command: Sequence[str], compute: Compute, at: Deployment) -> Json:
+    """A task that the platform never runs twice of its own accord: serverless tasks are, unless told otherwise."""
+    task: Json = {
+        "task_key": key,
+        "python_wheel_task": {"package_name": PACKAGE, "entry_point": PACKAGE, "parameters": list(command)},
+        "max_retries": 0,
+        "disable_auto_optimization": True,
+    }
+    if compute.cluster is None:
+        return {**task, "environment_key": "job"}
+    wheel = {"whl": at.requirement} if at.requirement.endswith(".whl") else {"pypi": {"package": at.requirement}}
+    return {
+        **task,
+        "job_cluster_key": "job",
+        "libraries": [wheel, *({"pypi": {"package": name}} for name in compute.libraries)],
+    }
+
+
+def _named(user: str | None, group: str | None, service_principal: str | None) -> Mapping[str, str]:
+    names = {"user_name": user, "group_name": group, "service_principal_name": service_principal}
+    return {name: value for name, value in names.items() if value is not None}
