@@ -4,6 +4,7 @@
 
     run = rowcall.run("jobs/text_insight.yml")
     planned = rowcall.plan("jobs/text_insight.yml")
+    answered = rowcall.ask(frame, "Summarise: {body}", "serving:my-agent")
 
 Nothing heavy is imported before it is used.
 """
@@ -12,9 +13,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rowcall.ad_hoc import ask
+    from rowcall.adapters.notebook import widgets
     from rowcall.api import load_job, plan, run
     from rowcall.core.definition import JobDefinition as Job
     from rowcall.core.errors import DefinitionError, RowcallError, RunError, SetupError
+    from rowcall.history import last_run
 
 __version__ = "0.1.0"
 
@@ -25,12 +29,18 @@ __all__ = [
     "RunError",
     "SetupError",
     "__version__",
+    "ask",
+    "last_run",
     "load_job",
     "plan",
     "run",
+    "widgets",
 ]
 
 _HOMES = {
+    "ask": ("rowcall.ad_hoc", "ask"),
+    "last_run": ("rowcall.history", "last_run"),
+    "widgets": ("rowcall.adapters.notebook", "widgets"),
     "load_job": ("rowcall.api", "load_job"),
     "plan": ("rowcall.api", "plan"),
     "run": ("rowcall.api", "run"),

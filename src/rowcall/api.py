@@ -17,8 +17,8 @@ from rowcall.core.definition import JobDefinition
 from rowcall.core.errors import DefinitionError, Problem
 from rowcall.core.estimate import Estimate, estimate
 from rowcall.core.job_file.reader import MAX_CHARACTERS, locate, parse_jobs
-from rowcall.core.plan import RunOptions, RunPlan, bind, make_plan
-from rowcall.core.ports import Reporter, Row, SqlSession
+from rowcall.core.plan import RunOptions, RunPlan, bind, make_plan, tables_beside
+from rowcall.core.ports import Reporter, Row
 from rowcall.core.records import Progress
 from rowcall.core.report import RunRow
 from rowcall.facts import LoadedJob, count_rows, evidence, facts
@@ -120,7 +120,7 @@ def run(
     with surroundings(loaded.definition, where, given.run_id) as here:
         here.context = {**(context or {}), **here.context}
         row = _run(loaded, here, given, reporter or _ambient_reporter(), wait=wait)
-    return Run(row, where)
+    return Run(row, where, tables_beside(loaded.definition)[1])
 
 
 def _ambient_reporter() -> Reporter:
@@ -141,8 +141,7 @@ def run_here(
 
 
 def _run(loaded: LoadedJob, here: Surroundings, given: RunOptions, reporter: Reporter, *, wait: bool) -> RunRow:
-    if here.journal_volume:
-        _make_volume(here.session, here.journal_volume)
+    make_journal_volume(here)
     with lock.held(loaded.definition.job, given.run_id, here.journals, reporter, wait=wait):
         here.session.refresh()
         recover(loaded.definition.job, here.session, here.journals, reporter)
@@ -153,10 +152,13 @@ def _run(loaded: LoadedJob, here: Surroundings, given: RunOptions, reporter: Rep
         return runner.run(made, outside, __version__, _context(here, made))
 
 
-def _make_volume(session: SqlSession, volume: tuple[str, str, str]) -> None:
-    schema = ".".join(sql.identifier(part) for part in volume[:2])
-    repeated(session, partial(session.create_schema, schema))
-    repeated(session, partial(session.execute, sql.create_volume(sql_texts(), volume)))
+def make_journal_volume(here: Surroundings) -> None:
+    """Make the volume for journals, where they go to one and there is none yet."""
+    if here.journal_volume is None:
+        return
+    schema = ".".join(sql.identifier(part) for part in here.journal_volume[:2])
+    repeated(here.session, partial(here.session.create_schema, schema))
+    repeated(here.session, partial(here.session.execute, sql.create_volume(sql_texts(), here.journal_volume)))
 
 
 def _run_options(*, only_new: bool = False, limit: int | None = None, preview_rows: int = 3) -> RunOptions:

@@ -2,8 +2,9 @@
 
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from rowcall import run_report
 from rowcall.adapters.packaged import sql_texts
@@ -14,6 +15,9 @@ from rowcall.core.comparison import Comparison
 from rowcall.core.control import Command
 from rowcall.core.errors import RunError, SqlError
 from rowcall.core.ports import Journal, Row, SqlSession
+from rowcall.core.report import row_of
+from rowcall.core.run_report.statements import run_row
+from rowcall.notebook import Run
 from rowcall.row_trace import RowStory, read_story
 from rowcall.wiring import Archive, Options, archive
 
@@ -28,6 +32,18 @@ def find_run(table: str, run_id: str, *, options: Options | None = None) -> Row:
     """The row of the run whose id is, or begins with, `run_id`. Raises `RunError` where there is not exactly one."""
     with _archive(table, options) as found:
         return _one_run(found.session, table, run_id)
+
+
+def last_run(job: str, table: str = "main.rowcall.runs", *, options: Options | None = None, spark: Any = None) -> Run:
+    """The newest run of a job as `rowcall.run` returned it, whoever ran it. Raises `RunError` where there is none."""
+    asked = options or Options()
+    where = replace(asked, spark=spark) if spark is not None else asked
+    with _archive(table, where) as found:
+        newest = found.session.query(_runs_query(table, 1), {"job": job, "run_id": ""})
+        if not newest:
+            raise RunError(f"{table} has no run of job {job}. See rowcall runs.")
+        (row,) = found.session.query(run_row(sql_texts(), table), {"run_id": newest[0]["run_id"]})
+    return Run(row_of(row), where, table)
 
 
 def failures(table: str, run_id: str, *, limit: int = 50, options: Options | None = None) -> list[Row]:

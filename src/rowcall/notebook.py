@@ -4,15 +4,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+from rowcall import run_report
 from rowcall.adapters.packaged import sql_texts
 from rowcall.core import sql
 from rowcall.core.errors import RunError, SqlError
 from rowcall.core.plan import RunPlan
 from rowcall.core.records import Progress
 from rowcall.core.report import RunRow
-from rowcall.core.run_html import progress_html, summary_html
+from rowcall.core.run_html import framed, progress_html, summary_html
 from rowcall.wiring import Options, archive
 
 
@@ -36,9 +38,30 @@ class NotebookReporter:
         self._progress = progress
         self._update()
 
+    def over(self, row: RunRow) -> None:
+        """Shows the summary of a run in the place of its bar."""
+        self._show(summary_html(row))
+
     def _update(self, step: str = "") -> None:
         if self._plan is not None:
             self._show(progress_html(self._plan, self._progress, time.monotonic() - self._started, step))
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The report of a run, one HTML page. A notebook shows it in a frame of its own."""
+
+    html: str = field(repr=False)
+    place: Path
+
+    def save(self, path: str | Path | None = None) -> Path:
+        """Write the page to a file, by default one in this folder named for the run, and say where. Raises `SetupError`."""
+        place = Path(path) if path is not None else self.place
+        run_report.write(place, self.html)
+        return place
+
+    def _repr_html_(self) -> str:
+        return framed(self.html)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +75,10 @@ class Run:
 
     row: RunRow
     where: Options = field(repr=False, compare=False)
+    runs_table: str = field(default="main.rowcall.runs", repr=False, compare=False)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name in ("row", "where"):  # a copy asks for these before it has them
+        if name.startswith("_") or name in ("row", "where", "runs_table"):  # a copy asks for these before it has them
             raise AttributeError(name)
         return getattr(self.row, name)
 
@@ -72,6 +96,14 @@ class Run:
     def traces(self) -> Any:
         """Every span of this run: its calls, their attempts, what the agents traced."""
         return self._frame("run_spans", self.row.traces_table)
+
+    def report(self) -> Report:
+        """The page that `rowcall report` writes. Raises `SetupError` where its libraries are missing, `RunError` where the run is
+        in its table no more."""
+        run_report.check_libraries()
+        with archive([self.runs_table, self.row.outputs_table, self.row.traces_table], self.where) as found:
+            page = run_report.read_page(found.session, sql_texts(), self.runs_table, self.row.run_id)
+        return Report(run_report.render(page), run_report.default_place(page))
 
     def _frame(self, statement: str, table: str) -> Any:
         # A day earlier: a session's time zone may be behind.

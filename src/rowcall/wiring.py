@@ -153,6 +153,16 @@ def archive(tables: Sequence[str], options: Options) -> Generator[Archive]:
             yield Archive(_open_warehouse(login, warehouse, stack), login)
 
 
+def current_catalog(options: Options) -> str:
+    """The catalog of tables that are made without being named: that of a Spark session which is there already, else `main`."""
+    there = options.spark is not None or "DATABRICKS_RUNTIME_VERSION" in os.environ or "SPARK_REMOTE" in os.environ
+    if _warehouse(options) is not None or not there:
+        return lakehouse.DEFAULT_CATALOG
+    with ExitStack() as stack:
+        session, _ = _open_session([], options, stack)
+        return str(session.query("SELECT current_catalog() AS catalog")[0]["catalog"])
+
+
 def _warehouse(options: Options) -> str | None:
     """The SQL warehouse to use: the one that is asked for, or that the environment names where there is no other session."""
     if options.warehouse or options.spark is not None or "DATABRICKS_RUNTIME_VERSION" in os.environ:

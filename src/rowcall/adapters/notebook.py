@@ -1,5 +1,6 @@
 """The notebook that this process is the kernel of, if it is: Jupyter's, Databricks', an editor's. All have IPython's display."""
 
+import os
 import sys
 from typing import Any
 
@@ -9,6 +10,24 @@ def in_notebook() -> bool:
     ipython: Any = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return getattr(shell, "kernel", None) is not None
+
+
+def widgets(**defaults: str) -> dict[str, str]:
+    """The parameters of a notebook by name: on Databricks text widgets, which a job's parameters fill; elsewhere the environment's
+    `ROWCALL_<NAME>`, else the defaults."""
+    shown = _dbutils()
+    if shown is None:
+        return {name: os.environ.get(f"ROWCALL_{name.upper()}", default) for name, default in defaults.items()}
+    for name, default in defaults.items():
+        shown.widgets.text(name, default)
+    return {name: str(shown.widgets.get(name)) for name in defaults}
+
+
+def _dbutils() -> Any:
+    """Databricks' utilities, which it puts among the names of a notebook."""
+    ipython: Any = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return getattr(shell, "user_ns", {}).get("dbutils")
 
 
 class Output:

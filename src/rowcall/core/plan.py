@@ -73,7 +73,8 @@ class CallPlan:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A definition fitted to the tables and the endpoint; its statements are final."""
+    """A definition fitted to the tables and the endpoint; its statements are final. `rendered` is the relation of key, request and
+    hash of every row."""
 
     keys: tuple[Column, ...]
     tables: sql.Tables
@@ -82,6 +83,7 @@ class Bound:
     endpoint: EndpointPlan
     answer: AnswerSchema | None
     null_prompt: str
+    rendered: str
     ai_query: AiQueryStatements | None = None
     rivals: Rivals | None = None
 
@@ -134,6 +136,7 @@ def bind(definition: JobDefinition, facts: Facts, texts: sql.SqlTexts, run: "Run
         endpoint,
         answer,
         request.null_prompt,
+        rendered,
         ai_query_statements(definition, texts, tables, endpoint.name, facts.endpoint.task, facts.probes),
         rivals(texts, rendered, keys, tables, definition.job) if replaces else None,
     )

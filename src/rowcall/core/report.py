@@ -95,6 +95,20 @@ class RunRow:
         return {**values, "seconds": round(self.seconds, 3), **times}
 
 
+def row_of(found: Mapping[str, Any]) -> RunRow:
+    """The row that `sql/statements/report_run.sql` finds."""
+    names = [each.name for each in fields(RunRow)]
+    given = {name: found[name] for name in names if name in found}
+    kept: dict[str, Any] = {
+        **{name: found.get(name) or {} for name in ("failures", "context", "slot_seconds")},
+        **{name: found.get(name) or 0 for name in ("cached_tokens", "reasoning_tokens")},
+        "statement_ids": found.get("statement_ids") or [],
+        "started_at": found["started_us"],
+        "ended_at": found["ended_us"],
+    }
+    return RunRow(**{**given, **kept})
+
+
 def tally(rows: Sequence[Mapping[str, Any]], slot_seconds: Seconds | None = None) -> Tally:
     """Read the rows of `sql/statements/summary.sql`."""
     failures: dict[str, int] = {}
