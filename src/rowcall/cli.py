@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rowcall import __version__, cli_compare, cli_runs
+from rowcall import __version__, cli_compare, cli_doctor, cli_runs
 from rowcall.cli_options import (
     FAILED,
     HOME,
@@ -216,6 +216,7 @@ for _command_on_runs in (
     cli_runs.ctl,
     cli_compare.costs,
     cli_compare.compare,
+    cli_doctor.doctor,
 ):
     app.command()(_command_on_runs)
 

@@ -93,6 +93,11 @@ def facts(loaded: LoadedJob, here: Surroundings) -> Facts:
     return replace(found, probes=_probes(definition, found, here.session))
 
 
+def prompt_columns(loaded: LoadedJob, session: SqlSession) -> tuple[Column, ...]:
+    """The columns of the prompt rows. Raises `SqlError`, and `DefinitionError` where the file of the query cannot be read."""
+    return session.columns(sql.source(sql_texts(), loaded.definition.prompts, _query(loaded)))
+
+
 def _probes(definition: JobDefinition, facts: Facts, session: SqlSession) -> Probes:
     """What the session makes of `ai_query` for this job. Raises `DefinitionError` where no form of the call can carry it."""
     if not worth_probing(situation_of(definition, facts, rows=None)) or misfits(definition, facts.columns):

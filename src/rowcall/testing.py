@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from rowcall.core.doctor.told import Told
 from rowcall.core.errors import RunError, SqlError
 from rowcall.core.login import LoginKind
 from rowcall.core.plan import RunPlan
@@ -150,6 +151,8 @@ class MemoryJournals:
     def runs(self, job: str) -> list[str]:
         return sorted(run_id for name, run_id in self.by_run if name == job)
 
+    def probe(self) -> None: ...
+
 
 @dataclass(slots=True)
 class FakeSqlSession:
@@ -205,11 +208,13 @@ class FakeSqlSession:
 
 @dataclass(slots=True)
 class FakeWorkspace:
-    """A `Workspace` with the apps, the serving endpoints (by name) and the pages of apps (by URL) it is given."""
+    """A `Workspace` with the apps, the serving endpoints (by name), the pages of apps (by URL) and the answers of its REST API (by
+    path) it is given."""
 
     apps: dict[str, Mapping[str, object]] = field(default_factory=dict[str, Mapping[str, object]])
     endpoints: dict[str, Mapping[str, object]] = field(default_factory=dict[str, Mapping[str, object]])
     pages: dict[str, tuple[int, object]] = field(default_factory=dict[str, tuple[int, object]])
+    told: dict[str, Told] = field(default_factory=dict[str, Told])
     host: str = "https://workspace.test"
     login: LoginKind = field(default_factory=lambda: LoginKind("oauth-m2m", oauth=True, ambient=False))
 
@@ -221,6 +226,9 @@ class FakeWorkspace:
 
     def look(self, url: str) -> tuple[int, object] | None:
         return self.pages.get(url)
+
+    def tell(self, path: str, query: Mapping[str, str] | None = None) -> Told:
+        return self.told.get(path) or Told(404, {})
 
     def login_kind(self) -> LoginKind:
         return self.login

@@ -31,6 +31,8 @@ from rowcall.sandbox.process import SandboxProcess, start_sandbox
 HOME = Path(".rowcall")
 TASK_MODULES = ("pyspark.worker", "pandas", "rowcall.engines.worker", "rowcall.adapters.http", "databricks.sdk.core")
 """What the tasks of the embedded lakehouse import: half a second they need not wait for."""
+_DATABRICKS, _WAREHOUSE = "Databricks ", "SQL warehouse "
+"""How the kinds of their sessions begin."""
 _CONFIGURED = ("DATABRICKS_HOST", "DATABRICKS_CONFIG_PROFILE", "DATABRICKS_CONFIG_FILE")
 
 
@@ -59,6 +61,15 @@ class Surroundings:
     journal_volume: tuple[str, str, str] | None = None
     context: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def entrance(self) -> "Entrance":
+        return Entrance(self.workspace, self.context.get("workspace") == "sandbox")
+
+    @property
+    def in_catalog(self) -> bool:
+        """Whether the tables are in the workspace's Unity Catalog."""
+        return self.session.kind.startswith((_DATABRICKS, _WAREHOUSE))
+
     def connect(self, definition: JobDefinition) -> Connect:
         """The recipe for a client of the job's endpoint."""
         from rowcall.adapters.http import connect
@@ -70,6 +81,30 @@ class Surroundings:
         login = _endpoint_login(definition, self.login)
         if isinstance(login, SecretLogin):
             credentials(login)
+
+
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """A workspace, and whether it is the sandbox."""
+
+    workspace: Workspace
+    sandbox: bool
+
+
+@contextmanager
+def entrance(options: Options) -> Generator[Entrance]:
+    """The workspace alone, for whoever needs no tables."""
+    with ExitStack() as stack:
+        sandbox = None
+        if options.sandbox or not _has_workspace(options):
+            folder = Path(stack.enter_context(TemporaryDirectory(prefix="rowcall-sandbox-")))
+            sandbox = stack.enter_context(_start_sandbox(folder, options))
+        yield Entrance(DatabricksWorkspace(_login(options, sandbox)), sandbox is not None)
+
+
+def warehouse_of(options: Options) -> str | None:
+    """The SQL warehouse that runs the SQL, None where a Spark does."""
+    return _warehouse(options)
 
 
 @contextmanager
@@ -213,7 +248,7 @@ def _open_session(
     if options.spark is not None:
         return SparkSqlSession(options.spark, f"Spark {options.spark.version}", ai_query=True), True
     if "DATABRICKS_RUNTIME_VERSION" in os.environ:
-        kind = f"Databricks {os.environ['DATABRICKS_RUNTIME_VERSION']}"
+        kind = f"{_DATABRICKS}{os.environ['DATABRICKS_RUNTIME_VERSION']}"
         return SparkSqlSession(ambient_spark(None), kind, ai_query=True), True
     if remote := os.environ.get("SPARK_REMOTE"):
         kind = f"Spark Connect at {remote.split(';')[0]}"

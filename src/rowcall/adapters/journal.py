@@ -136,6 +136,16 @@ class FolderJournals:
             raise SetupError(f"the journal folder {self.root / job} cannot be read: {error.strerror}") from error
         return sorted(filter(is_run, found))
 
+    def probe(self) -> None:
+        made = not self.root.exists()
+        file = self.root / f"probe-{uuid.uuid4().hex}"
+        with _whole(file) as part:
+            part.touch()
+        with suppress(OSError):
+            file.unlink()
+            if made:
+                self.root.rmdir()
+
 
 def texts_of(trace_id: str, file: "Path | pa.NativeFile") -> list[Row]:
     """The texts of a trace in a file of overflow."""

@@ -11,6 +11,7 @@ place in the listing of its folder says that it changed.
 import io
 import threading
 import time
+import uuid
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -61,6 +62,14 @@ class VolumeJournals:
         except JournalError as error:
             raise SetupError(str(error)) from error
         return sorted(filter(is_run, found))
+
+    def probe(self) -> None:
+        files, folder = _Files(self.login), f"/{self.root.strip('/')}"
+        path = f"{folder}/probe-{uuid.uuid4().hex}"
+        files.write(path, b"")
+        files.delete(path)
+        with suppress(JournalError):  # journals are in it
+            files.delete_folder(folder)
 
     def _of(self, job: str) -> str:
         return f"/{self.root.strip('/')}/{plain_name(job)}"

@@ -3,13 +3,16 @@
 import asyncio
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib import import_module
 from typing import Any
 
 from rowcall.adapters.workspace_login import WorkspaceLogin, get, login_kind, sdk_reason, workspace_config
+from rowcall.core.doctor.told import Told
 from rowcall.core.errors import SetupError
 from rowcall.core.login import LoginKind
-from rowcall.core.loose import parse_json
+from rowcall.core.loose import mapping, parse_json, text
+from rowcall.core.ports import Connect
 from rowcall.core.records import HttpFailure, HttpReply, HttpRequest
 
 APP_SECONDS = 20.0
@@ -18,6 +21,19 @@ APP_SECONDS = 20.0
 def load_sdk() -> None:
     """Import the SDK, which takes a second or two; whoever has something to wait for can do it meanwhile."""
     import_module("databricks.sdk")
+
+
+def look_at(url: str, connect: Connect) -> tuple[int, object] | None:
+    """Status and JSON of one GET, None where nothing answers. Raises `SetupError` where the client's login cannot work."""
+
+    async def once() -> HttpReply | HttpFailure:
+        async with connect() as client:
+            return await client.send(HttpRequest(url, None, {}, APP_SECONDS))
+
+    # In a thread of its own: a notebook's has a loop that runs already.
+    with ThreadPoolExecutor(1) as aside:
+        got = aside.submit(lambda: asyncio.run(once())).result()
+    return None if isinstance(got, HttpFailure) else (got.status, parse_json(got.body))
 
 
 class DatabricksWorkspace:
@@ -39,14 +55,19 @@ class DatabricksWorkspace:
     def look(self, url: str) -> tuple[int, object] | None:
         from rowcall.adapters.http import connect
 
-        async def once() -> HttpReply | HttpFailure:
-            async with connect(self._login) as client:
-                return await client.send(HttpRequest(url, None, {}, APP_SECONDS))
+        return look_at(url, partial(connect, self._login))
 
-        # In a thread of its own: a notebook's has a loop that runs already.
-        with ThreadPoolExecutor(1) as aside:
-            got = aside.submit(lambda: asyncio.run(once())).result()
-        return None if isinstance(got, HttpFailure) else (got.status, parse_json(got.body))
+    def tell(self, path: str, query: Mapping[str, str] | None = None) -> Told:
+        from databricks.sdk.errors import NotFound, PermissionDenied, Unauthenticated
+        from databricks.sdk.errors.base import DatabricksError
+
+        refusals = {Unauthenticated: 401, PermissionDenied: 403, NotFound: 404}
+        try:
+            body = get(self._login, path, query, headers=["Date"])
+        except (DatabricksError, ValueError, OSError, TimeoutError) as error:
+            status = next((refusals[kind] for kind in refusals if isinstance(error, kind)), 0)
+            return Told(status, {}, sdk_reason(error))
+        return Told(200, mapping(body), date=text(mapping(body).get("Date")) or "")
 
     def login_kind(self) -> LoginKind:
         return login_kind(self._login)

@@ -1,7 +1,7 @@
 """Logging in to a workspace with the databricks-sdk: one configuration per process and login, shared by all who ask it."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, wraps
 from threading import RLock
@@ -65,16 +65,17 @@ def workspace_api(login: WorkspaceLogin) -> Any:
     return ApiClient(workspace_config(login))
 
 
-def get(login: WorkspaceLogin, path: str, query: Mapping[str, str] | None = None) -> Any:
-    """What the REST API answers. A refused token is replaced once: it may have been revoked since it was issued."""
+def get(login: WorkspaceLogin, path: str, query: Mapping[str, str] | None = None, headers: Sequence[str] = ()) -> Any:
+    """What the REST API answers, with those of the reply's headers in it. A refused token is replaced once: it may have been
+    revoked since it was issued."""
     from databricks.sdk.errors import Unauthenticated
 
     api = workspace_api(login)
     try:
-        return api.do("GET", path, query=query)
+        return api.do("GET", path, query=query, response_headers=list(headers))
     except Unauthenticated:
         workspace_config(login).init_auth()
-        return api.do("GET", path, query=query)
+        return api.do("GET", path, query=query, response_headers=list(headers))
 
 
 def login_kind(login: WorkspaceLogin) -> LoginKind:

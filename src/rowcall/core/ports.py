@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
+from rowcall.core.doctor.told import Told
 from rowcall.core.login import LoginKind
 from rowcall.core.records import Column, HttpFailure, HttpReply, HttpRequest, Progress
 
@@ -184,6 +185,10 @@ class JournalStore(Protocol):
         """Run ids of a job that have a journal, oldest first."""
         ...
 
+    def probe(self) -> None:
+        """Write a small file and remove it again. Raises `JournalError` where that cannot be done."""
+        ...
+
 
 class Workspace(Protocol):
     """What the workspace knows about endpoints. Raises `SetupError` where it cannot be reached or refuses the login."""
@@ -201,6 +206,10 @@ class Workspace(Protocol):
 
     def look(self, url: str) -> tuple[int, object] | None:
         """Status and JSON of a GET on an app; None where it does not answer. Asks no agent."""
+        ...
+
+    def tell(self, path: str, query: Mapping[str, str] | None = None) -> Told:
+        """What a GET of a path of the REST API answers, refusals as well."""
         ...
 
     def login_kind(self) -> LoginKind:

@@ -1,0 +1,189 @@
+"""The checks of a job's SQL and data: the session, the prompts, rights on tables and volumes, the journal, and what the plan of a
+run says."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
+
+from rowcall import api
+from rowcall.core import sql
+from rowcall.core.definition import JobDefinition, ResponsesEngine, ServingEndpoint
+from rowcall.core.doctor.checks import Found, State, missing, ok, unknown
+from rowcall.core.doctor.principal import NOBODY, Principal
+from rowcall.core.doctor.rights import Held, Need, Place, Securable, grant, needs, read_held, refused, right_found
+from rowcall.core.doctor.told import Told
+from rowcall.core.errors import JournalError, SqlError
+from rowcall.core.loose import text
+from rowcall.core.names import table_parts
+from rowcall.core.plan import tables_beside
+from rowcall.facts import LoadedJob, facts, prompt_columns
+from rowcall.wiring import Surroundings
+
+SQL, PROMPTS, AI_QUERY, JOURNAL, PLAN = "SQL", "prompts", "ai_query", "journal", "plan"
+_MOST_PAGES = 50
+
+
+class Make(Protocol):
+    """Makes a check, unless one that it needs found something missing."""
+
+    def __call__(self, name: str, look: Callable[[], Found], needs: Sequence[str] = ()) -> None: ...
+
+
+@dataclass(slots=True)
+class DataChecks:
+    """`stands` says why no statement may be sent."""
+
+    make: Make
+    here: Surroundings
+    principal: Principal
+    stands: Found | None = None
+    _looked: dict[Securable, Told] = field(default_factory=dict[Securable, Told])
+
+    def all(self, loaded: LoadedJob, needed: Sequence[str], endpoints: Sequence[str]) -> None:
+        """`needed` are the checks that SQL needs, `endpoints` those of the endpoints."""
+        definition = loaded.definition
+        self.make(SQL, self._session, needed)
+        self.make(PROMPTS, partial(self._prompts, loaded), [SQL])
+        self._rights(definition, needed)
+        volume = _volume(definition, self.here)
+        self.make(JOURNAL, partial(self._journal, volume), [*needed, str(volume)] if volume else [])
+        planned = [*endpoints, SQL, PROMPTS]
+        if isinstance(definition.endpoint, ServingEndpoint) and not isinstance(definition.engine, ResponsesEngine):
+            self.make(AI_QUERY, partial(self._ai_query, loaded), planned)
+        for one in loaded.each():
+            label = one.definition.endpoint.label
+            self.make(f"{PLAN} {label}" if label else PLAN, partial(self._plan, one), [*planned, AI_QUERY])
+
+    def _session(self) -> Found:
+        if self.stands is not None:
+            return self.stands
+        try:
+            self.here.session.query("SELECT 1 AS one")
+        except SqlError as error:
+            return missing(error.reason)
+        return ok(self.here.session.kind)
+
+    def _prompts(self, loaded: LoadedJob) -> Found:
+        prompts = loaded.definition.prompts
+        try:
+            columns = prompt_columns(loaded, self.here.session)
+        except SqlError as error:
+            remedy = ""
+            if prompts.table is not None and len(parts := table_parts(prompts.table)) == 3:
+                remedy = grant(Need(Securable("table", parts), ("SELECT",)), self.principal)
+            if refused(error.reason):
+                return missing(error.reason, remedy or "GRANT SELECT on what the query reads.")
+            if error.missing:
+                return missing(
+                    f"there is no table {prompts.table or ''}, or it may not be read: {error.reason}", remedy
+                )
+            return Found(State.WRONG, error.reason)
+        return ok(f"{len(columns)} columns")
+
+    def _rights(self, definition: JobDefinition, needed: Sequence[str]) -> None:
+        """One check for each thing in Unity Catalog that a run has to do with."""
+        if not self.here.in_catalog:
+            said = f"the tables of the {self.here.session.kind} are asked for no rights"
+            self.make("rights", partial(ok, said))
+            return
+        wanted: list[Need] = []
+
+        def look() -> Found:
+            wanted.extend(needs(_places(definition, self.here), self._there))
+            return ok(f"{len(wanted)} things in Unity Catalog to look at")
+
+        self.make("rights", look, needed)
+        for need in wanted:
+            self.make(str(need.on), partial(self._right, need), needed)
+
+    def _there(self, securable: Securable) -> bool:
+        """What is not shown counts as there."""
+        return self._look(securable).status != 404
+
+    def _look(self, securable: Securable) -> Told:
+        if securable not in self._looked:
+            self._looked[securable] = self.here.workspace.tell(securable.path)
+        return self._looked[securable]
+
+    def _right(self, need: Need) -> Found:
+        return right_found(need, self._look(need.on), self._held(need.on), self.principal)
+
+    def _held(self, securable: Securable) -> Held | None:
+        """What is granted on it to all, so that groups count; else to this principal alone."""
+        for query in ({}, {"principal": self.principal.name}):
+            pages = self._pages(securable.grants_path, query)
+            if pages:
+                return read_held(pages, self.principal, whole=not query)
+            if self.principal == NOBODY:
+                break
+        return None
+
+    def _pages(self, path: str, query: dict[str, str]) -> list[Told]:
+        """Pages may be empty with more to come; none where one is refused."""
+        pages: list[Told] = []
+        token = ""
+        while len(pages) < _MOST_PAGES:
+            page = self.here.workspace.tell(
+                path, {"max_results": "0", **query, **({"page_token": token} if token else {})}
+            )
+            if page.status != 200:
+                return []
+            pages.append(page)
+            token = text(page.body.get("next_page_token")) or ""
+            if not token:
+                break
+        return pages
+
+    def _journal(self, volume: Securable | None) -> Found:
+        if volume is not None and not self._there(volume):
+            return ok(f"{volume} is not there yet; a run makes it")
+        try:
+            self.here.journals.probe()
+        except JournalError as error:
+            both = Need(volume, ("READ_VOLUME", "WRITE_VOLUME")) if volume else None
+            return missing(str(error), grant(both, self.principal) if both else "Set journal to another folder.")
+        return ok("a file was written and removed")
+
+    def _ai_query(self, loaded: LoadedJob) -> Found:
+        probes = facts(loaded, self.here).probes
+        if probes.found:
+            return ok("the SQL takes the call")
+        if not probes.refusal:
+            return ok("this job does not need it")
+        if loaded.definition.engine.kind == "auto":
+            return ok(f"refused, so the calls go over HTTP: {probes.refusal}")
+        remedy = "Use a serverless SQL warehouse or serverless compute, and CAN QUERY on the endpoint."
+        return missing(probes.refusal, remedy)
+
+    def _plan(self, loaded: LoadedJob) -> Found:
+        try:
+            plan = api.plan_here(loaded, self.here).plan
+        except SqlError as error:
+            return missing(error.reason) if refused(error.reason) else unknown(error.reason)
+        said = f"{plan.rows.pending:,} rows to ask by {plan.engine.kind}: {plan.engine.reason}"
+        if plan.engine.kind == "responses" and plan.engine.fan_out == "executors" and self.here.in_catalog:
+            return unknown(
+                f"{said}. Whether Spark's tasks reach the endpoint, a run will tell", "engine: {fan_out: driver}"
+            )
+        return ok(said)
+
+
+def _places(definition: JobDefinition, here: Surroundings) -> list[Place]:
+    """What a run reads and writes; names without a catalog cannot be looked up."""
+    traces, runs = tables_beside(definition)
+    written = [table_parts(name) for name in (sql.quote_table(definition.outputs.table), traces, runs)]
+    places = [Place(Securable("table", parts), beside=parts == written[0]) for parts in written if len(parts) == 3]
+    if definition.prompts.table is not None and len(parts := table_parts(definition.prompts.table)) == 3:
+        places.append(Place(Securable("table", parts), written=False, made=False))
+    if volume := _volume(definition, here):
+        places.append(Place(volume, made=here.journal_volume is not None))
+    return places
+
+
+def _volume(definition: JobDefinition, here: Surroundings) -> Securable | None:
+    """The volume of the journals."""
+    if here.journal_volume is not None:
+        return Securable("volume", here.journal_volume)
+    names = (definition.journal or "").strip("/").split("/")
+    return Securable("volume", tuple(names[1:4])) if names[0] == "Volumes" and len(names) >= 4 else None
