@@ -32,7 +32,7 @@ from rowcall.facts import LoadedJob
 from rowcall.wiring import Entrance, Options, Surroundings, entrance, surroundings, warehouse_of
 
 SECONDS = 60.0
-"""For one check; then it is unknown, and the next is made."""
+"""For one check; then its answer counts as missing, and the next is made."""
 LOGIN, WORKSPACE = "login", "workspace"
 _LONGEST = 600
 
@@ -72,7 +72,7 @@ class Checks:
         try:
             return self.aside.do(look)
         except TimeoutError:
-            return unknown("no answer in time")
+            return missing(f"no answer within {self.aside.seconds:g} s", "Can it be reached from here?")
         except DefinitionError as error:
             return Found(State.WRONG, str(error))
         except SetupError as error:
@@ -98,9 +98,9 @@ class _Doctor:
 
     def workspace(self) -> None:
         """The login, who it is, and the clock."""
-        self.done.make(LOGIN, self._login)
         told: list[Told] = []
-        self.done.make(WORKSPACE, partial(self._me, told), [LOGIN])
+        self.done.make(LOGIN, partial(self._login, told))
+        self.done.make(WORKSPACE, lambda: self._me(told[0]), [LOGIN])
         self.done.make("clock", lambda: clock_found(told[0].date, time.time()), [WORKSPACE])
 
     def warehouse(self, name: str) -> None:
@@ -117,20 +117,20 @@ class _Doctor:
         needed = [LOGIN, WORKSPACE, *(check.name for check in self.done.checks if check.name.startswith("warehouse "))]
         DataChecks(self.done.make, here, self.principal, self.stands).all(loaded, needed, names)
 
-    def _login(self) -> Found:
-        found = login_found(self._seen.login_kind(), self._seen.host)
+    def _login(self, kept: list[Told]) -> Found:
+        """A login is one once the workspace has taken it."""
+        login = self._seen.login_kind()
+        kept.append(self._seen.tell("/api/2.0/preview/scim/v2/Me"))
+        if kept[0].status in (0, 401):
+            said = f"{login.auth_type} at {self._seen.host}: {kept[0].reason}"
+            return missing(said, "databricks auth login, or see DATABRICKS_HOST and the credentials of this profile")
+        found = login_found(login, self._seen.host)
         return ok(f"{found.what}. This is the sandbox on this machine, not Databricks") if self.door.sandbox else found
 
-    def _me(self, kept: list[Told]) -> Found:
-        told = self._seen.tell("/api/2.0/preview/scim/v2/Me")
-        if told.status != 200:
-            said = (
-                f"it refuses this login (HTTP {told.status})" if told.status else f"it cannot be reached: {told.reason}"
-            )
-            return missing(said, "Log in again: databricks auth login, or see DATABRICKS_HOST and the credentials.")
-        kept.append(told)
+    def _me(self, told: Told) -> Found:
         self.principal = read_principal(told.body)
-        return ok(f"it knows this login as {self.principal}")
+        known = self.principal != NOBODY
+        return ok(f"it knows this login as {self.principal}") if known else unknown("it does not say who this login is")
 
     def _warehouse(self, name: str) -> Found:
         told = self._seen.tell(f"/api/2.0/sql/warehouses/{name}")
@@ -158,23 +158,20 @@ class _Doctor:
             told.append(self._seen.tell(f"/api/2.0/apps/{name}"))
             return endpoints.app_found(told[0], name, self.principal)
 
+        def use_it() -> Found:
+            page = f"{str(told[0].body.get('url') or '').rstrip('/')}/agent/info"
+            return endpoints.app_use_found(self._seen.look(page), name, self.principal)
+
         self.done.make(whole, look, [LOGIN, WORKSPACE])
         self.done.make(login, self._app_login, [LOGIN])
-        url = lambda: str(told[0].body.get("url") or "").rstrip("/")  # noqa: E731 (told once the check before was made)
-        self.done.make(
-            use,
-            lambda: endpoints.app_use_found(self._seen.look(f"{url()}/agent/info"), name, self.principal),
-            [whole, login, WORKSPACE],
-        )
+        self.done.make(use, use_it, [whole, login])
         return [whole, login, use]
 
     def _app_login(self) -> Found:
         reason = refused_by_apps(self._seen.login_kind())
-        return (
-            missing(reason, "databricks auth login, or a service principal's client_id and client_secret")
-            if reason
-            else ok("OAuth")
-        )
+        if reason is None:
+            return ok("OAuth")
+        return missing(reason, "databricks auth login, or a service principal's client_id and client_secret")
 
     def _serving(self, endpoint: ServingEndpoint) -> list[str]:
         name, gateway = endpoint.serving, endpoint.gateway is not None
@@ -186,7 +183,7 @@ class _Doctor:
             return endpoints.serving_found(told[0], name, gateway=gateway)
 
         self.done.make(whole, look, [LOGIN, WORKSPACE])
-        self.done.make(use, lambda: endpoints.serving_use_found(told[0], name, self.principal), [whole, WORKSPACE])
+        self.done.make(use, lambda: endpoints.serving_use_found(told[0], name, self.principal), [whole])
         return [whole, use]
 
     def _url(self, endpoint: UrlEndpoint, definition: JobDefinition, here: Surroundings | None) -> list[str]:
@@ -197,7 +194,10 @@ class _Doctor:
             self.done.make(names[0], partial(self._secret, scope, key), [LOGIN, WORKSPACE])
         if here is not None:
             connect = here.connect(definition)
-            look = lambda: endpoints.url_found(look_at(f"{endpoint.base}/models", connect), endpoint.base)  # noqa: E731
+
+            def look() -> Found:
+                return endpoints.url_found(look_at(f"{endpoint.base}/models", connect), endpoint.base)
+
             self.done.make(whole, look, names)
             names.append(whole)
         return names

@@ -10,6 +10,7 @@ import pytest
 
 from rowcall.adapters.journal import FolderJournals
 from rowcall.adapters.volume_journal import VolumeJournals
+from rowcall.core.errors import JournalError
 from rowcall.core.ports import Journal, JournalStore
 from rowcall.sandbox.process import SandboxProcess
 from rowcall.testing import MemoryJournals
@@ -33,6 +34,26 @@ def journal(store: JournalStore) -> Journal:
 
 def answers(*hashes: str) -> pa.Table:
     return pa.table({"request_hash": list(hashes), "answer": [f"to {name}" for name in hashes]})
+
+
+def test_a_probe_leaves_nothing(store: JournalStore, journal: Journal):
+    before = store.runs("job")
+    store.probe()
+    assert store.runs("job") == before
+    journal.write_note("stop", "now")
+    store.probe()
+    assert (store.runs("job"), journal.notes("")) == (["run-1"], {"stop": "now"})
+
+
+def test_a_probe_says_that_a_folder_cannot_be_written(tmp_path: Path):
+    (tmp_path / "file").touch()
+    with pytest.raises(JournalError, match="cannot be written"):
+        FolderJournals(tmp_path / "file").probe()
+
+
+def test_a_probe_removes_the_folder_that_it_made(tmp_path: Path):
+    FolderJournals(tmp_path / "journal").probe()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_new_journal_is_empty(journal: Journal):

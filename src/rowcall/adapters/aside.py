@@ -15,7 +15,7 @@ class Aside:
     within `seconds` is left behind with its thread, which holds up nobody's end."""
 
     def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+        self.seconds = seconds
         self._waiting: SimpleQueue[_Work] | None = None
 
     def do(self, work: Callable[[], _T]) -> _T:
@@ -26,7 +26,7 @@ class Aside:
         doing: Future[_T] = Future()
         self._waiting.put((doing, work))
         try:
-            return doing.result(self._seconds)
+            return doing.result(self.seconds)
         except TimeoutError:
             self._waiting = None
             raise

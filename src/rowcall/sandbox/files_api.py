@@ -37,7 +37,7 @@ def routes(sandbox: Sandbox) -> list[web.RouteDef]:
     volumes = Volumes(sandbox.home)
 
     def handler(work: Work, least: int) -> Handler:
-        return signed_in(sandbox.logins, partial(_at_place, volumes, work, least))
+        return signed_in(sandbox.logins, partial(_at_place, sandbox, volumes, work, least))
 
     return [
         web.put(_FILES, handler(_upload, 4)),
@@ -52,8 +52,14 @@ def routes(sandbox: Sandbox) -> list[web.RouteDef]:
     ]
 
 
-async def _at_place(volumes: Volumes, work: Work, least: int, request: web.Request) -> web.StreamResponse:
+async def _at_place(
+    sandbox: Sandbox, volumes: Volumes, work: Work, least: int, request: web.Request
+) -> web.StreamResponse:
     path = request.match_info["path"]
+    volume = ".".join(path.strip("/").split("/")[1:4])
+    right = "READ_VOLUME" if request.method in ("GET", "HEAD") else "WRITE_VOLUME"
+    if not sandbox.rights.has(right, "volume", volume):
+        return platform_error(403, f"User does not have {right.replace('_', ' ')} on Volume '{volume}'.")
     try:
         return await work(At(volumes, path, volumes.locate(path, least=least), request))
     except PathError as wrong:

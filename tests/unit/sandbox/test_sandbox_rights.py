@@ -1,5 +1,6 @@
 """Rights that are withheld, a clock that is wrong, a warehouse that stands still: as the real SDK hears of them."""
 
+import io
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -98,6 +99,19 @@ def test_an_endpoint_is_asked_by_those_who_can_query_it(asked: Workspace) -> Non
     for path in ("/serving-endpoints/responses", "/ai-gateway/mlflow/v1/responses"):
         assert asked.post(path, json=body).status_code == 403
     assert asked.ask("hi", serving="echo").json()["error_code"] == "PERMISSION_DENIED"
+
+
+def test_a_volume_is_read_and_written_by_those_who_may(asked: Workspace) -> None:
+    files, path = asked.client().files, "/Volumes/main/rights/files/one"
+    files.upload(path, io.BytesIO(b"1"))
+    withhold(asked, "volume main.rights.files", "WRITE_VOLUME")
+    assert files.get_metadata(path).content_length == 1
+    with pytest.raises(PermissionDenied, match="WRITE VOLUME"):
+        files.delete(path)
+    withhold(asked, "volume main.rights.files", "READ_VOLUME")
+    with pytest.raises(PermissionDenied, match="READ VOLUME"):
+        files.download(path)
+    files.delete(path)
 
 
 def test_a_secret_is_read_by_those_who_may(asked: Workspace) -> None:

@@ -42,8 +42,8 @@ def serving_found(told: Told, name: str, *, gateway: bool) -> Found:
 
 
 def serving_use_found(told: Told, name: str, principal: Principal) -> Found:
-    """From the `permission_level` that a lookup tells of whoever makes it (the SDK's `ServingEndpointDetailedPermissionLevel`). Whether
-    it is told of Databricks' own models is not known."""
+    """From the `permission_level` that a lookup tells of whoever makes it (the SDK's `ServingEndpointDetailedPermissionLevel`).
+    Whether it is told of Databricks' own models is not known."""
     level = text(told.body.get("permission_level"))
     if level in ("CAN_QUERY", "CAN_MANAGE"):
         return ok(f"{principal} has {level}")

@@ -106,8 +106,9 @@ def _of_place(place: Place, there: Callable[[Securable], bool]) -> Iterator[tupl
     yield of.schema, "USE_SCHEMA"
     if place.beside:
         yield of.schema, "CREATE_TABLE"
-    if place.made and not there(of):
-        yield of.schema, f"CREATE_{of.kind.upper()}"
+    if not there(of):
+        if place.made:
+            yield of.schema, f"CREATE_{of.kind.upper()}"
         return
     yield of, _READ[of.kind]
     if place.written:
