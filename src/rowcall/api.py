@@ -13,7 +13,8 @@ from rowcall import __version__, lock, runner
 from rowcall.adapters.notebook import Output, in_notebook
 from rowcall.adapters.packaged import sql_texts
 from rowcall.core import sql
-from rowcall.core.definition import JobDefinition
+from rowcall.core.definition import AiQueryEngine, AutoEngine, JobDefinition, ResponsesEngine
+from rowcall.core.engine_choice import CUT_INTO_SHARDS
 from rowcall.core.errors import DefinitionError, Problem
 from rowcall.core.estimate import Estimate, estimate
 from rowcall.core.job_file.reader import MAX_CHARACTERS, locate, parse_jobs
@@ -21,10 +22,12 @@ from rowcall.core.plan import RunOptions, RunPlan, bind, make_plan, tables_besid
 from rowcall.core.ports import Reporter, Row
 from rowcall.core.records import Progress
 from rowcall.core.report import RunRow
+from rowcall.core.shards import Cut, read_shard
 from rowcall.facts import LoadedJob, count_rows, evidence, facts
 from rowcall.notebook import NotebookReporter, Run
 from rowcall.publishing import repeated
 from rowcall.recovery import recover
+from rowcall.shard import Asked, run_shard
 from rowcall.waiting import wait_until_ready
 from rowcall.wiring import Options, Surroundings, surroundings
 
@@ -102,6 +105,7 @@ def run(
     only_new: bool = False,
     limit: int | None = None,
     wait: bool = False,
+    cut: Cut | None = None,
     context: Mapping[str, str] | None = None,
     options: Options | None = None,
     reporter: Reporter | None = None,
@@ -111,11 +115,12 @@ def run(
     DataFrames. A notebook shows how far it is, unless there is a reporter, and a summary.
 
     The same call again asks only what is left. `limit` asks no more rows than that, spread over the table. `wait` waits for another
-    run of the job that goes on. `context` is kept in the run's row. Raises `DefinitionError`, `SetupError` or `RunError` before
-    anything is paid; what goes wrong later is in the row's `status` and `message`.
+    run of the job that goes on. `cut` leaves the asking to shards, to `shard` in other processes. `context` is kept in the run's
+    row. Raises `DefinitionError`, `SetupError` or `RunError` before anything is paid; what goes wrong later is in the row's
+    `status` and `message`.
     """
     loaded = _one(load_job(job, variables))
-    asked, given = options or Options(), _run_options(only_new=only_new, limit=limit)
+    asked, given = options or Options(), _run_options(only_new=only_new, limit=limit, cut=cut)
     where = replace(asked, spark=spark) if spark is not None else asked
     with surroundings(loaded.definition, where, given.run_id) as here:
         here.context = {**(context or {}), **here.context}
@@ -125,6 +130,33 @@ def run(
 
 def _ambient_reporter() -> Reporter:
     return NotebookReporter(Output().show) if in_notebook() else Quiet()
+
+
+def shard(
+    job: str | Path | JobDefinition | LoadedJob,
+    number: str,
+    cut: Cut,
+    *,
+    variables: Mapping[str, str] | None = None,
+    options: Options | None = None,
+    reporter: Reporter | None = None,
+    spark: Any = None,
+) -> Asked:
+    """Ask one shard's rows, `3/8` say, of the run that another process has started with the same `cut`."""
+    loaded, asked = _one(load_job(job, variables)), options or Options()
+    engine_to_cut(loaded)
+    with surroundings(loaded.definition, replace(asked, spark=spark) if spark is not None else asked) as here:
+        outside = runner.Outside(here.session, here.journals, here.connect(loaded.definition), reporter or Quiet())
+        return run_shard(loaded.definition, read_shard(number), cut, outside)
+
+
+def engine_to_cut(loaded: LoadedJob) -> ResponsesEngine | AutoEngine:
+    """The engine of a job whose runs may be cut into shards. Raises `DefinitionError` where they may not."""
+    engine = loaded.definition.engine
+    if isinstance(engine, AiQueryEngine):
+        problem = Problem("", "engine.kind", CUT_INTO_SHARDS, hint="Use responses, or auto.")
+        raise DefinitionError(_located([problem], loaded))
+    return engine
 
 
 def run_here(
@@ -149,7 +181,7 @@ def _run(loaded: LoadedJob, here: Surroundings, given: RunOptions, reporter: Rep
         made = make_here(loaded, here, given)
         reporter.plan(made)
         outside = runner.Outside(here.session, here.journals, here.connect(loaded.definition), reporter)
-        return runner.run(made, outside, __version__, _context(here, made))
+        return runner.run(made, outside, __version__, _context(here, made, given.cut))
 
 
 def make_journal_volume(here: Surroundings) -> None:
@@ -161,10 +193,12 @@ def make_journal_volume(here: Surroundings) -> None:
     repeated(here.session, partial(here.session.execute, sql.create_volume(sql_texts(), here.journal_volume)))
 
 
-def _run_options(*, only_new: bool = False, limit: int | None = None, preview_rows: int = 3) -> RunOptions:
+def _run_options(
+    *, only_new: bool = False, limit: int | None = None, preview_rows: int = 3, cut: Cut | None = None
+) -> RunOptions:
     started = datetime.now(UTC)
     run_id = f"{started:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-    return RunOptions(run_id, f"{started:%Y-%m-%d}", __version__, only_new, limit, preview_rows)
+    return RunOptions(run_id, f"{started:%Y-%m-%d}", __version__, only_new, limit, preview_rows, cut)
 
 
 def make_here(loaded: LoadedJob, here: Surroundings, given: RunOptions) -> RunPlan:
@@ -184,7 +218,7 @@ def _located(problems: Sequence[Problem], loaded: LoadedJob) -> list[Problem]:
     return locate(problems, loaded.text, str(loaded.file), loaded.definition.endpoint.label)
 
 
-def _context(here: Surroundings, plan: RunPlan) -> dict[str, str]:
+def _context(here: Surroundings, plan: RunPlan, cut: Cut | None) -> dict[str, str]:
     """Where the run was started, the name of its endpoint if that has one, and how many rows it leaves to a later run, as the runs
     table keeps it."""
     said = {
@@ -192,6 +226,8 @@ def _context(here: Surroundings, plan: RunPlan) -> dict[str, str]:
         "bundle_target": os.environ.get("BUNDLE_TARGET"),
         "endpoint": plan.endpoint_label,
         "rows_left_for_later": str(plan.rows.later or ""),
+        "shards": None if cut is None else str(cut.shards),
+        "job_run": None if cut is None else cut.job_run,
     }
     return {**here.context, **{name: value for name, value in said.items() if value}}
 

@@ -7,7 +7,6 @@ import io
 import logging
 import os
 import sys
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from shutil import which
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rowcall import __version__, cli_compare, cli_doctor, cli_runs
+from rowcall import __version__, cli_compare, cli_doctor, cli_runs, cli_shards
 from rowcall.cli_options import (
     FAILED,
     HOME,
@@ -34,7 +33,9 @@ from rowcall.cli_options import (
     UseSandbox,
     Variables,
     Warehouse,
+    each_of,
     errors,
+    load,
     options_of,
     pairs,
     print_json,
@@ -44,7 +45,6 @@ from rowcall.core.errors import DefinitionError
 from rowcall.core.shown import clean
 
 if TYPE_CHECKING:
-    from rowcall.api import LoadedJob
     from rowcall.core.report import RunRow
 
 app = typer.Typer(
@@ -73,6 +73,9 @@ def run(
         int | None, typer.Option("--limit", "-n", min=1, help="Ask no more rows than this, spread over the table.")
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for another run of the job that goes on.")] = False,
+    shards: cli_shards.Shards = None,
+    job_run: cli_shards.JobRun = None,
+    patience: cli_shards.Patience = cli_shards.FIFTEEN_MINUTES,
     context: Context = None,
     as_json: Json = False,
     profile: Profile = None,
@@ -85,11 +88,19 @@ def run(
     from rowcall import api, console
 
     out, code, started_by = terminal(stderr=as_json), OK, pairs(context, "--context")
+    cut = None if shards is None else cli_shards.cut_of(shards, job_run, patience)
     with errors(), console.LiveReporter(out) as reporter:
         options = options_of(home, profile, sandbox, warehouse, upstream)
-        for one in _each(job, var, endpoint):
+        for one in each_of(job, var, endpoint):
             row = api.run(
-                one, only_new=only_new, limit=limit, wait=wait, context=started_by, options=options, reporter=reporter
+                one,
+                only_new=only_new,
+                limit=limit,
+                wait=wait,
+                cut=cut,
+                context=started_by,
+                options=options,
+                reporter=reporter,
             ).row
             console.print_summary(out, row, str(job))
             if as_json:
@@ -125,7 +136,7 @@ def plan(
     out = terminal(stderr=as_json)
     with errors(), console.LiveReporter(out) as reporter:
         options = options_of(home, profile, sandbox, warehouse)
-        for one in _each(job, var, endpoint):
+        for one in each_of(job, var, endpoint):
             if pilot is not None:
                 asked = api.run(one, only_new=only_new, limit=pilot, options=options, reporter=reporter).row
                 console.print_summary(out, asked, str(job))
@@ -156,7 +167,7 @@ def print_sql(
 
     with errors():
         options = options_of(home, profile, sandbox, warehouse)
-        for one in _each(job, var, endpoint):
+        for one in each_of(job, var, endpoint):
             made = api.plan(one, only_new=only_new, options=options).plan
             if as_json:
                 print_json([{"name": name, "sql": text} for name, text in statements_of(made)])
@@ -181,7 +192,7 @@ def preview(
 
     with errors():
         options = options_of(home, profile, sandbox, warehouse)
-        first = _each(job, var, endpoint)[0]
+        first = each_of(job, var, endpoint)[0]
         rows = api.plan(first, preview_rows=limit, options=options).preview
     if as_json:
         print_json([dict(row) for row in rows])
@@ -198,7 +209,7 @@ def validate(
     problems: list[str] = []
     for job in jobs:
         try:
-            loaded = _load(job, var)
+            loaded = load(job, var)
             typer.echo(f"{job}: {loaded.definition.job} is fine")
         except DefinitionError as error:
             problems.append(str(error))
@@ -216,6 +227,8 @@ for _command_on_runs in (
     cli_runs.ctl,
     cli_compare.costs,
     cli_compare.compare,
+    cli_shards.shard,
+    cli_shards.shards,
     cli_doctor.doctor,
 ):
     app.command()(_command_on_runs)
@@ -308,18 +321,6 @@ def main() -> None:
     except SystemExit as leaving:
         if leaving.code not in (None, OK):
             raise
-
-
-def _load(job: Path, variables: Sequence[str] | None) -> "LoadedJob":
-    from rowcall import api
-
-    return api.load_job(job, pairs(variables, "--var"))
-
-
-def _each(job: Path, variables: Sequence[str] | None, endpoint: str | None) -> "Sequence[LoadedJob]":
-    """The job for each of its endpoints, or for the one that is named."""
-    loaded = _load(job, variables)
-    return loaded.each() if endpoint is None else [loaded.asking(endpoint)]
 
 
 def _command() -> str:

@@ -16,6 +16,7 @@ from rowcall.core.shown import clean, json_line
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from rowcall.api import LoadedJob
     from rowcall.wiring import Options
 
 OK, FAILED, WRONG_DEFINITION, ROWS_FAILED = 0, 1, 2, 3
@@ -98,6 +99,18 @@ def pairs(given: Sequence[str] | None, option: str) -> dict[str, str]:
             raise typer.BadParameter(f"expected NAME=VALUE, not {pair!r}", param_hint=option)
         found[name] = value
     return found
+
+
+def each_of(job: Path, variables: Sequence[str] | None, endpoint: str | None) -> "Sequence[LoadedJob]":
+    """The job for each of its endpoints, or for the one that is named."""
+    loaded = load(job, variables)
+    return loaded.each() if endpoint is None else [loaded.asking(endpoint)]
+
+
+def load(job: Path, variables: Sequence[str] | None) -> "LoadedJob":
+    from rowcall import api
+
+    return api.load_job(job, pairs(variables, "--var"))
 
 
 def terminal(*, stderr: bool = False) -> "Console":

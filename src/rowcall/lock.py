@@ -87,10 +87,15 @@ def held(job: str, run_id: str, journals: JournalStore, reporter: Reporter, *, w
             lock.leave()
 
 
-def is_alive(run_id: str, journal: Journal) -> bool:
-    """Whether a run goes on, as far as its journal says."""
+def is_alive(run_id: str, journal: Journal, *, looked: str = LOOKED_NOTE, within: float = ALIVE_SECONDS) -> bool:
+    """Whether a run goes on, as far as its journal says, where it has to have spoken `within` so many seconds. Those who look again
+    and again each have a note `looked` of their own."""
     claim = _claim(run_id, journal)
-    return claim is not None and claim.state == "holds" and _lives(claim, lambda: _silence(journal, _now(journal)))
+    return (
+        claim is not None
+        and claim.state == "holds"
+        and _lives(claim, lambda: _silence(journal, _now(journal, looked)), within)
+    )
 
 
 def is_dead(run_id: str, journal: Journal) -> bool:
@@ -174,10 +179,10 @@ def _claim(run_id: str, journal: Journal) -> Claim | None:
     return Claim(run_id, text(note.get("state")) or "holds", host, count(note.get("pid")) or 0, process)
 
 
-def _now(journal: Journal) -> float | None:
+def _now(journal: Journal, looked: str = LOOKED_NOTE) -> float | None:
     """The time by the clock of the journal's store."""
-    journal.write_note(LOOKED_NOTE, "")
-    return journal.noted_at(LOOKED_NOTE)
+    journal.write_note(looked, "")
+    return journal.noted_at(looked)
 
 
 def _silence(journal: Journal, now: float | None) -> float:
@@ -186,9 +191,9 @@ def _silence(journal: Journal, now: float | None) -> float:
     return 0.0 if spoken is None or now is None else now - spoken
 
 
-def _lives(claim: Claim, silence: Callable[[], float]) -> bool:
+def _lives(claim: Claim, silence: Callable[[], float], within: float = ALIVE_SECONDS) -> bool:
     """A word from far in the future is one from before the store's clock was set right."""
     if claim.process == this_process():
         return claim.run_id in _HERE
     there = is_there(claim.process)
-    return abs(silence()) <= ALIVE_SECONDS if there is None else there
+    return abs(silence()) <= within if there is None else there

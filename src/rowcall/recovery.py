@@ -10,14 +10,16 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from rowcall.core import report
+from rowcall.core import report, seats
 from rowcall.core.errors import RunError, SqlError
 from rowcall.core.ports import Journal, JournalStore, Reporter, SqlSession
 from rowcall.core.progress import StopRequest
 from rowcall.core.report import RunRow
 from rowcall.engines import responses
+from rowcall.engines.processes import is_gone
+from rowcall.engines.seat import SEAT_NOTES
 from rowcall.engines.worker import MANIFEST_NOTE as MANIFEST
-from rowcall.lock import is_dead
+from rowcall.lock import ALIVE_NOTE, is_dead
 from rowcall.publishing import Publisher, Publishing
 
 FORGET_SECONDS = 3600.0
@@ -35,8 +37,8 @@ def seal(journal: Journal, row: RunRow) -> None:
 
 def forget(publisher: Publisher, status: report.Status) -> None:
     """The run is over, all of its journal published and its row told. One that did not end by itself may still have a task that
-    writes."""
-    if status == "done":
+    writes, and so may one that lost sight of a task."""
+    if status == "done" and not seats.unaccounted(publisher.journal.notes(SEAT_NOTES), is_gone):
         publisher.journal.remove()
     else:
         responses.request_stop(publisher.journal, StopRequest("the run is over"))
@@ -53,7 +55,7 @@ def recover(job: str, session: SqlSession, journals: JournalStore, reporter: Rep
         if manifest is None:
             if journal.segments():
                 raise _unpublishable(run_id, journal, "its manifest is missing")
-            if is_dead(run_id, journal):
+            if is_dead(run_id, journal) or _is_remains(journal):
                 journal.remove()
             continue
         if manifest["told"] and not journal.segments():
@@ -85,6 +87,12 @@ def _recover_one(
     seal(journal, row)
     publisher.export()
     forget(publisher, row.status)
+
+
+def _is_remains(journal: Journal) -> bool:
+    """Whether it is what somebody has noted who came when the journal was gone. A run says first of all that it is alive."""
+    notes = journal.notes("")
+    return bool(notes) and ALIVE_NOTE not in notes
 
 
 def _unpublishable(run_id: str, journal: Journal, reason: str) -> RunError:

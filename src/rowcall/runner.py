@@ -29,6 +29,7 @@ Each row is a case of `tests/faults/test_kill_matrix.py`, or of the test that it
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import assert_never
 
 from rowcall.core import report
@@ -86,23 +87,28 @@ def _execute(
 
 def _ask(plan: RunPlan, outside: Outside, publisher: Publisher, open_journal: OpenJournal, started_ns: int) -> Progress:
     """Let the engine of the plan fill the journal."""
-    engine, session, meanwhile = plan.engine, outside.session, _meanwhile(plan, publisher, outside.reporter)
+    said: SimpleQueue[str] = SimpleQueue()
+    engine, session, meanwhile = plan.engine, outside.session, _meanwhile(plan, publisher, outside.reporter, said)
     match engine.kind:
         case "responses":
             recipe = responses.recipe_of(plan, engine, outside.connect, open_journal, started_ns)
-            return responses.execute(plan, engine, session, publisher.journal, recipe, meanwhile)
+            return responses.execute(plan, engine, session, publisher.journal, recipe, meanwhile, said.put)
         case "ai_query":
             return ai_query.execute(plan, engine, session, publisher.journal, started_ns, meanwhile)
         case _:
             assert_never(engine.kind)
 
 
-def _meanwhile(plan: RunPlan, publisher: Publisher, reporter: Reporter) -> Callable[[Progress], None]:
-    """Show progress, and publish now and then."""
+def _meanwhile(
+    plan: RunPlan, publisher: Publisher, reporter: Reporter, said: SimpleQueue[str]
+) -> Callable[[Progress], None]:
+    """Show progress and what is said in other threads, and publish now and then."""
     published = time.monotonic()
 
     def look(progress: Progress) -> None:
         nonlocal published
+        while not said.empty():
+            reporter.step(said.get())
         reporter.progress(progress)
         if time.monotonic() - published >= plan.engine.publish_seconds:
             _publish_if_possible(publisher, reporter)

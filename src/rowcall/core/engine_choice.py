@@ -11,6 +11,7 @@ from rowcall.core.definition import AppEndpoint, JobDefinition, ServingEndpoint,
 from rowcall.core.template import varies
 
 EngineKind = Literal["responses", "ai_query"]
+CUT_INTO_SHARDS = "how much ai_query asks at once is the platform's to decide: its runs are not cut into shards"
 MANY_ROWS = 500
 """From here on a model's rows are worth a statement: it takes seconds to start, and then the platform asks many at once."""
 
@@ -18,7 +19,8 @@ MANY_ROWS = 500
 @dataclass(frozen=True, slots=True)
 class Situation:
     """What the choice depends on. `session` is what runs the SQL, for people; `knows_ai_query` whether its SQL has the function;
-    `refusal` why it was refused when it was tried, empty if it was not; `rows` is None before they are counted."""
+    `refusal` why it was refused when it was tried, empty if it was not; `rows` is None before they are counted; `cut` whether the
+    run is cut into shards."""
 
     definition: JobDefinition
     task: str
@@ -26,6 +28,7 @@ class Situation:
     knows_ai_query: bool
     refusal: str = ""
     rows: int | None = None
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,7 @@ def _over_the_gateway(situation: Situation) -> bool:
 
 
 NO_AI_QUERY: tuple[Rule, ...] = (
+    (lambda s: s.cut, CUT_INTO_SHARDS),
     (lambda s: isinstance(s.definition.endpoint, AppEndpoint), "ai_query does not reach apps"),
     (lambda s: isinstance(s.definition.endpoint, UrlEndpoint), "ai_query reaches endpoints of its own workspace only"),
     (_over_the_gateway, "ai_query does not go through the paths of the AI gateway"),

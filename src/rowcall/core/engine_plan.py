@@ -12,6 +12,7 @@ from rowcall.core.definition import AiQueryEngine, AutoEngine, JobDefinition, Re
 from rowcall.core.errors import DefinitionError, Problem
 from rowcall.core.limits import Split, auto_tasks, split
 from rowcall.core.rates import Rates
+from rowcall.core.shards import Cut
 
 TRIAL_ROWS = 3
 """Rows that try a way to call `ai_query`."""
@@ -19,11 +20,12 @@ TRIAL_ROWS = 3
 
 @dataclass(frozen=True, slots=True)
 class ResponsesPlan:
-    """HTTP calls, at most `concurrency` at once; `adaptive` finds out how many the endpoint takes. Times are in seconds."""
+    """HTTP calls, at most `concurrency` at once; `adaptive` finds out how many the endpoint takes. `cut` is there where shards make
+    them. Times are in seconds."""
 
     kind: Literal["responses"]
     reason: str
-    fan_out: Literal["executors", "driver"]
+    fan_out: Literal["executors", "driver", "shards"]
     fan_out_reason: str
     concurrency: int
     adaptive: bool
@@ -32,6 +34,7 @@ class ResponsesPlan:
     flush_rows: int
     flush_seconds: float
     publish_seconds: float
+    cut: Cut | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +73,19 @@ EnginePlan = ResponsesPlan | AiQueryPlan
 
 @dataclass(frozen=True, slots=True)
 class Whereabouts:
-    """Where calls could be made. `ambient` says that the login exists on the driver only: a notebook's or a job's own."""
+    """Where calls could be made. `ambient` says that the login exists on the driver only: a notebook's or a job's own. `cut`
+    says that the run is cut into shards."""
 
     session: str
     executors: bool
     parallel: bool
     ambient: bool = False
+    cut: Cut | None = None
 
     def obstacle(self) -> str | None:
         """Why executors cannot make the calls, or None where they can."""
+        if self.cut is not None:
+            return "the run is cut into shards, and the driver of each makes its calls"
         if not self.executors:
             return f"{self.session} has no executors"
         if self.ambient:
@@ -86,23 +93,18 @@ class Whereabouts:
         return None
 
 
-def responses_plan(engine: ResponsesEngine | AutoEngine, reason: str, where: "Whereabouts", rows: int) -> ResponsesPlan:
+def responses_plan(engine: ResponsesEngine | AutoEngine, reason: str, where: Whereabouts, rows: int) -> ResponsesPlan:
     """Raises `DefinitionError` where the job wants executors that are not there, or that cannot log in."""
-    fan_out: Literal["executors", "driver"] = "executors"
-    why, obstacle = "the session has executors", where.obstacle()
-    if obstacle is not None:
-        fan_out, why = "driver", obstacle
-    if engine.fan_out != "auto":
-        fan_out, why = engine.fan_out, "as the job says"
-    if fan_out == "executors" and obstacle is not None:
-        raise DefinitionError([Problem("", "engine.fan_out", obstacle, hint="Use auto or driver.")])
-    tasks = engine.tasks
-    rates = Rates(engine.requests_per_minute, engine.input_tokens_per_minute, engine.output_tokens_per_minute)
-    most = engine.max_concurrency if engine.concurrency == "auto" else engine.concurrency
-    if fan_out == "driver":
+    fan_out, why = _fan_out(engine, where)
+    rates, most = rates_of(engine), most_of(engine)
+    if where.cut is not None:
+        tasks = where.cut.shards
+    elif fan_out == "driver":
         tasks = 1
-    elif tasks == "auto":
+    elif engine.tasks == "auto":
         tasks = auto_tasks(most) if where.parallel and not rates.limited else 1
+    else:
+        tasks = engine.tasks
     return ResponsesPlan(
         kind="responses",
         reason=reason,
@@ -115,7 +117,31 @@ def responses_plan(engine: ResponsesEngine | AutoEngine, reason: str, where: "Wh
         flush_rows=engine.flush_rows,
         flush_seconds=engine.flush_seconds,
         publish_seconds=engine.publish_seconds,
+        cut=where.cut,
     )
+
+
+def _fan_out(
+    engine: ResponsesEngine | AutoEngine, where: Whereabouts
+) -> tuple[Literal["executors", "driver", "shards"], str]:
+    """Where the calls are made, and why."""
+    obstacle = where.obstacle()
+    if engine.fan_out == "executors" and obstacle is not None:
+        raise DefinitionError([Problem("", "engine.fan_out", obstacle, hint="Use auto or driver.")])
+    if where.cut is not None and obstacle is not None:
+        return "shards", obstacle
+    if engine.fan_out != "auto":
+        return engine.fan_out, "as the job says"
+    return ("executors", "the session has executors") if obstacle is None else ("driver", obstacle)
+
+
+def rates_of(engine: ResponsesEngine | AutoEngine) -> Rates:
+    return Rates(engine.requests_per_minute, engine.input_tokens_per_minute, engine.output_tokens_per_minute)
+
+
+def most_of(engine: ResponsesEngine | AutoEngine) -> int:
+    """The most calls in flight of the whole run."""
+    return engine.max_concurrency if engine.concurrency == "auto" else engine.concurrency
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,8 @@ from rowcall.core.records import ErrorKind, Progress
 CALLS_PER_TASK = 128
 """How many calls one task keeps in flight before `tasks: auto` adds another."""
 MOST_CONCURRENCY = 4096
+MOST_SHARDS = 100
+"""As many tasks as a Databricks for_each_task runs at once."""
 REFUSALS = 5
 """Once an endpoint has answered, so many refusals in a row are the endpoint's and not a row's."""
 ALIKE_ROWS = 20

@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from rowcall.core import sql
@@ -33,6 +33,7 @@ from rowcall.core.rates import output_limit
 from rowcall.core.records import Column, RowCounts
 from rowcall.core.retry import RetryPolicy
 from rowcall.core.rivals import Rivals, rivals
+from rowcall.core.shards import Cut, FetchPart, fetch_part
 from rowcall.core.spans import SpanContext
 
 
@@ -84,6 +85,7 @@ class Bound:
     answer: AnswerSchema | None
     null_prompt: str
     rendered: str
+    fetch_part: FetchPart
     ai_query: AiQueryStatements | None = None
     rivals: Rivals | None = None
 
@@ -137,6 +139,7 @@ def bind(definition: JobDefinition, facts: Facts, texts: sql.SqlTexts, run: "Run
         answer,
         request.null_prompt,
         rendered,
+        fetch_part(texts, tables.pending),
         ai_query_statements(definition, texts, tables, endpoint.name, facts.endpoint.task, facts.probes),
         rivals(texts, rendered, keys, tables, definition.job) if replaces else None,
     )
@@ -145,7 +148,7 @@ def bind(definition: JobDefinition, facts: Facts, texts: sql.SqlTexts, run: "Run
 @dataclass(frozen=True, slots=True)
 class RunOptions:
     """What a run is given beside its job: `day` is the day of the start (`2026-11-23`), `only_new` keeps answers to
-    earlier versions of a request, `limit` is the most rows that are asked."""
+    earlier versions of a request, `limit` is the most rows that are asked, `cut` the shards that ask them."""
 
     run_id: str
     day: str
@@ -153,6 +156,7 @@ class RunOptions:
     only_new: bool = False
     limit: int | None = None
     preview_rows: int = 3
+    cut: Cut | None = None
 
 
 def make_plan(definition: JobDefinition, bound: Bound, facts: Facts, counts: RowCounts, run: RunOptions) -> RunPlan:
@@ -174,11 +178,11 @@ def make_plan(definition: JobDefinition, bound: Bound, facts: Facts, counts: Row
         run_id=run.run_id,
         job=definition.job,
         description=definition.description,
-        definition_hash=hashlib.sha256(definition.fingerprint.encode()).hexdigest(),
+        definition_hash=definition_hash(definition),
         session=facts.session,
         workspace=facts.workspace,
         bound=bound,
-        engine=_engine(definition, bound, facts, counts),
+        engine=_engine(definition, bound, facts, counts, run.cut),
         calls=CallPlan(
             timeout=bound.endpoint.timeout,
             run_timeout=limits.run_timeout,
@@ -203,6 +207,11 @@ def make_plan(definition: JobDefinition, bound: Bound, facts: Facts, counts: Row
         endpoint_label=definition.endpoint.label,
         collector=collector_of(definition, run.version),
     )
+
+
+def definition_hash(definition: JobDefinition) -> str:
+    """What stands for a version of a job."""
+    return hashlib.sha256(definition.fingerprint.encode()).hexdigest()
 
 
 def collector_of(definition: JobDefinition, version: str) -> Collector | None:
@@ -315,8 +324,8 @@ def _key_problems(definition: JobDefinition, counts: RowCounts) -> Iterator[Prob
         yield Problem("", "prompts.key", said, hint=hint)
 
 
-def _engine(definition: JobDefinition, bound: Bound, facts: Facts, counts: RowCounts) -> EnginePlan:
-    situation = situation_of(definition, facts, rows=counts.pending)
+def _engine(definition: JobDefinition, bound: Bound, facts: Facts, counts: RowCounts, cut: Cut | None) -> EnginePlan:
+    situation = replace(situation_of(definition, facts, rows=counts.pending), cut=cut is not None)
     choice, engine = choose(situation), definition.engine
     reason = obstacle(situation, choice.kind)
     if choice.kind == "ai_query" and reason is None and bound.ai_query is None:
@@ -328,7 +337,8 @@ def _engine(definition: JobDefinition, bound: Bound, facts: Facts, counts: RowCo
     if isinstance(engine, AiQueryEngine):
         raise TypeError("an engine that the job does not name")
     login = facts.endpoint.login
-    where = Whereabouts(facts.session, facts.executors, facts.parallel, ambient=login is not None and login.ambient)
+    ambient = login is not None and login.ambient
+    where = Whereabouts(facts.session, facts.executors, facts.parallel, ambient=ambient, cut=cut)
     return responses_plan(engine, choice.reason, where, counts.pending)
 
 

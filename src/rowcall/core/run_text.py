@@ -31,7 +31,8 @@ def how_asked(engine: EnginePlan, pending: int) -> str:
         case "responses":
             split = engine.split
             most = f"up to {split.total}" if engine.adaptive else str(split.total)
-            return f"{most} at once ({split.tasks} {plural('task', split.tasks)} × {split.share})"
+            part = "task" if engine.cut is None else "shard"
+            return f"{most} at once ({split.tasks} {plural(part, split.tasks)} × {split.share})"
         case "ai_query":
             if engine.rows_per_statement is not None:
                 return f"{engine.rows_per_statement:,} {plural('row', engine.rows_per_statement)} a statement"

@@ -68,6 +68,12 @@ def living(seen: Mapping[str, Seen], looked_at: float, is_gone: Callable[[str], 
     return [claim for claim in claims if not is_dead(claim)]
 
 
+def unaccounted(texts: Mapping[str, str], is_gone: Callable[[str], bool]) -> bool:
+    """Whether any of these notes is of an attempt that never said its end, and may be asleep."""
+    claims = (_read(name, text) for name, text in texts.items())
+    return any(claim.here and not is_gone(claim.process) for claim in claims)
+
+
 def step(own: Claim, others: Collection[Claim]) -> Claim:
     """What a claim is to say next, given the others that live; the same where it waits, or keeps the seat."""
     done = any(other.state is State.DONE for other in others)

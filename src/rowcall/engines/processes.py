@@ -23,6 +23,11 @@ def is_there(process: str) -> bool | None:
     return bool(started) and _started(int(number)) == started
 
 
+def is_gone(process: str) -> bool:
+    """Whether a process is known to have ended."""
+    return is_there(process) is False
+
+
 def _machine() -> str:
     """Where a process number means the same. Machines and containers may share a name, and a machine several containers."""
     if not _knows_processes():

@@ -1,4 +1,4 @@
-"""The `responses` engine: HTTP calls fanned out from Spark tasks, or made by the driver, under one limit for the run.
+"""The `responses` engine: HTTP calls fanned out from Spark tasks, made by the driver or by shards, under one limit for the run.
 
 Owns how the rows of the pending table are asked. Knows nothing of tables, recovery or reports: the runner passes what to do
 `meanwhile` (publish, show progress) and reads the journal afterwards.
@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from typing import assert_never
 
 from rowcall.core.engine_plan import ResponsesPlan
 from rowcall.core.errors import JournalError, RunError, TerminatedError
@@ -19,6 +20,7 @@ from rowcall.core.ports import Connect, Journal, OpenJournal, SqlSession
 from rowcall.core.progress import PROGRESS_NOTES, STOP_NOTE, StopRequest, read_progress, read_stop, total
 from rowcall.core.records import Progress
 from rowcall.engines.recipe import Recipe
+from rowcall.engines.shards import Say, coordinate
 from rowcall.engines.worker import run_task
 
 POLL_SECONDS = 0.5
@@ -64,15 +66,21 @@ def recipe_of(
 
 
 def execute(
-    plan: RunPlan, engine: ResponsesPlan, session: SqlSession, journal: Journal, recipe: Recipe, meanwhile: Meanwhile
+    plan: RunPlan,
+    engine: ResponsesPlan,
+    session: SqlSession,
+    journal: Journal,
+    recipe: Recipe,
+    meanwhile: Meanwhile,
+    say: Say,
 ) -> Progress:
-    """Ask every pending row; returns when all are asked or the run stopped.
+    """Ask every pending row; returns when all are asked or the run stopped. `say` is called from another thread.
 
     Ctrl-C asks the tasks to stop and waits for the calls in flight, whose answers are kept. A second one waits for them no longer,
     SIGTERM for a few seconds.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="rowcall-tasks") as background:
-        tasks = background.submit(_run_tasks, plan, engine, session, recipe)
+        tasks = background.submit(_run_tasks, plan, engine, session, journal, recipe, say)
         try:
             _watch(plan, journal, tasks, meanwhile)
         except KeyboardInterrupt as told:
@@ -91,13 +99,21 @@ def request_stop(journal: Journal, request: StopRequest) -> None:
     journal.write_note(STOP_NOTE, request.as_text())
 
 
-def _run_tasks(plan: RunPlan, engine: ResponsesPlan, session: SqlSession, recipe: Recipe) -> list[str]:
+def _run_tasks(
+    plan: RunPlan, engine: ResponsesPlan, session: SqlSession, journal: Journal, recipe: Recipe, say: Say
+) -> list[str]:
     """What each task says of itself at its end."""
-    if engine.fan_out == "executors":
-        rows = session.fan_out(plan.bound.statements.fetch, engine.split.tasks, partial(run_task, recipe))
-        return [str(row["report"]) for row in rows]
-    (report,) = run_task(recipe, session.batches(plan.bound.statements.fetch))
-    return [str(report.column("report")[0].as_py())]
+    match engine.fan_out:
+        case "executors":
+            rows = session.fan_out(plan.bound.statements.fetch, engine.split.tasks, partial(run_task, recipe))
+            return [str(row["report"]) for row in rows]
+        case "driver":
+            (report,) = run_task(recipe, session.batches(plan.bound.statements.fetch))
+            return [str(report.column("report")[0].as_py())]
+        case "shards":
+            return coordinate(plan, engine, session, journal, recipe, say)
+        case _:
+            assert_never(engine.fan_out)
 
 
 def _watch(plan: RunPlan, journal: Journal, tasks: Tasks, meanwhile: Meanwhile) -> None:

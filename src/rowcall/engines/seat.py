@@ -15,7 +15,7 @@ from rowcall.core import seats
 from rowcall.core.errors import RunError
 from rowcall.core.ports import Journal
 from rowcall.core.seats import Claim, Seen, State
-from rowcall.engines.processes import is_there, this_process
+from rowcall.engines.processes import is_gone, this_process
 from rowcall.engines.stopping import Stopping
 
 BEAT_SECONDS = 2.0
@@ -51,7 +51,7 @@ async def seated(journal: Journal, part: int | None, name: str, stopping: Stoppi
             await keeping
         if seat.lost:
             raise RunError(f"part {part} of the rows is asked by another attempt, since this one was silent")
-        end = State.DONE
+        end = State.LEFT if stopping.alone else State.DONE
     finally:
         with suppress(OSError):
             await seat.say(state=end)
@@ -119,8 +119,4 @@ class _Seat:
             return None
         texts.pop(self._claim.name, None)
         self._seen = seats.watched(self._seen, texts, time.monotonic())
-        return seats.living(self._seen, looked_at, _is_gone)
-
-
-def _is_gone(process: str) -> bool:
-    return is_there(process) is False
+        return seats.living(self._seen, looked_at, is_gone)

@@ -5,12 +5,16 @@ import math
 import time
 from contextlib import suppress
 
+from rowcall.core.progress import StopRequest
+
 
 class Stopping:
     """`deadline_ns` is Unix time."""
 
     def __init__(self, deadline_ns: int | None) -> None:
         self.reason = ""
+        self.leaving: StopRequest | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._deadline_ns = deadline_ns
         self._told = asyncio.Event()
         self._wakes: list[asyncio.Event] = []
@@ -25,6 +29,24 @@ class Stopping:
             self.reason = reason
             for event in (self._told, *self._wakes):
                 event.set()
+
+    @property
+    def alone(self) -> bool:
+        """Whether it is this task alone that stops: others may ask what it leaves."""
+        return self._told.is_set() and not self.reason
+
+    def begin(self) -> None:
+        """The task runs from here on, in this loop."""
+        self._loop = asyncio.get_running_loop()
+        if self.leaving is not None:
+            self.stop("")
+
+    def leave(self, grace: float | None) -> None:
+        """Stop the task alone, from another thread. Its calls in flight are waited for, no longer than `grace` seconds."""
+        self.leaving = StopRequest("", grace)
+        if self._loop is not None:
+            with suppress(RuntimeError):  # it is over
+                self._loop.call_soon_threadsafe(self.stop, "")
 
     def over(self) -> bool:
         if self._deadline_ns is not None and time.time_ns() >= self._deadline_ns:

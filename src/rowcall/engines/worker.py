@@ -58,17 +58,21 @@ LOOK_SECONDS = 1.0
 """Between looks at the notes, where answers may stay unsaved for longer."""
 
 
-def run_task(recipe: Recipe, batches: Batches, part: int | None = None) -> Iterator["pa.RecordBatch"]:
-    """Ask every row of the batches (request_hash, request, keys); yields one report, the task's last progress as JSON."""
+def run_task(
+    recipe: Recipe, batches: Batches, part: int | None = None, stopping: Stopping | None = None
+) -> Iterator["pa.RecordBatch"]:
+    """Ask every row of the batches (request_hash, request, keys); yields one report, the task's last progress as JSON. `stopping`
+    is for who may want this attempt to leave, from another thread."""
     import pyarrow as pa
 
-    progress = asyncio.run(_attempt(recipe, batches, part))
+    progress = asyncio.run(_attempt(recipe, batches, part, stopping or Stopping(recipe.deadline_ns)))
     yield pa.RecordBatch.from_pydict({"report": [json.dumps(asdict(progress))]})
 
 
-async def _attempt(recipe: Recipe, batches: Batches, part: int | None) -> Progress:
+async def _attempt(recipe: Recipe, batches: Batches, part: int | None, stopping: Stopping) -> Progress:
     """Ask what no other attempt at the part asks."""
-    journal, name, stopping = recipe.open_journal(), attempt_name(part), Stopping(recipe.deadline_ns)
+    journal, name = recipe.open_journal(), attempt_name(part)
+    stopping.begin()
     _check_journal(journal)
     async with seated(journal, part, name, stopping) as free:
         if not free:
@@ -276,6 +280,7 @@ class _Task:
                 await asyncio.wait_for(self.full.wait(), min(self.recipe.flush_seconds, LOOK_SECONDS))
             full, last = self.full.is_set(), self.closed
             self.full.clear()
+            self._stop(self.stopping.leaving)
             try:
                 if full or last or time.monotonic() - flushed >= self.recipe.flush_seconds:
                     await self._flush()

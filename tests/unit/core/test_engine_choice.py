@@ -42,6 +42,10 @@ def parameters(**more: object) -> dict[str, Any]:
 
 
 NO_AI_QUERY_CASES: list[tuple[Situation, str]] = [
+    (
+        situation(cut=True),
+        "how much ai_query asks at once is the platform's to decide: its runs are not cut into shards",
+    ),
     (situation({"endpoint": {"app": "agent"}}), "ai_query does not reach apps"),
     (
         situation({"endpoint": {"url": "http://localhost:1/v1"}}),
