@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rowcall import __version__, cli_compare, cli_doctor, cli_runs, cli_shards
+from rowcall import __version__, cli_bundle, cli_compare, cli_doctor, cli_runs, cli_shards
 from rowcall.cli_options import (
     FAILED,
     HOME,
@@ -54,6 +54,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+app.add_typer(cli_bundle.app, name="bundle")
 
 
 @app.callback(invoke_without_command=True)

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rowcall.api import Planned
+from rowcall.bundle.check import Checked
 from rowcall.control import RunState
 from rowcall.core.ai_query.waves import ONE_STATEMENT
 from rowcall.core.endpoint_plan import EndpointPlan
@@ -361,3 +362,22 @@ def print_demo(console: Console, shown: Demo, command: str) -> None:
     width = max(len(words) for words, _ in nexts)
     for words, effect in nexts:
         console.print(Text(f"  {words:<{width}}   {effect}"))
+
+
+def print_bundle(console: Console, checked: Checked) -> None:
+    """What a bundle would deploy, and how the look at it went."""
+    kinds = list(dict.fromkeys(kind for made in checked.resources.values() for kind in made))
+    rows = [
+        {"target": target, **{kind: ", ".join(made.get(kind, {})) for kind in kinds}}
+        for target, made in checked.resources.items()
+    ]
+    print_rows(console, rows, ("target", *kinds))
+    for version in checked.wheels:
+        console.print(plain(f"a fresh environment with the wheel alone says {version}"))
+    for target, names in checked.missing.items():
+        named = " ".join(f"--var {name}=…" for name in names)
+        console.print(plain(f"to deploy {target}, give {named}"))
+    mark, colour = ("✘", "red") if checked.problems else ("✔", "green")
+    count = len(checked.problems)
+    said = "nothing is wrong" if not count else f"{count} {'mistake' if count == 1 else 'mistakes'}"
+    console.print(Text(f"{mark} ", colour).append(said))

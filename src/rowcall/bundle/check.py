@@ -1,0 +1,196 @@
+"""`rowcall bundle check`: a bundle looked at whole, with no workspace and no Databricks CLI.
+
+It is built for each target as the CLI builds it, the resources are checked by the classes of `databricks-bundles`, and everything
+that they refer to is looked for.
+"""
+
+import sys
+import zoneinfo
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib.metadata import entry_points as installed
+from pathlib import Path
+from typing import Any, cast
+
+from rowcall.adapters.bundle_build import Built, build
+from rowcall.adapters.wheel import build_wheel, entry_points, tried
+from rowcall.core.bundle.checks import Around, resource_problems
+from rowcall.core.bundle.config import Target, merged, root_problems, targets_of
+from rowcall.core.errors import DefinitionError, Problem, SetupError
+from rowcall.core.job_file.tree import Tree, read_yaml
+from rowcall.core.loose import mapping, sequence
+
+FILE = "databricks.yml"
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What came of it: the resources by target, variables that its deployment has to give, what the wheels said of themselves, and
+    what is wrong."""
+
+    resources: Mapping[str, Json] = field(default_factory=dict[str, Json])
+    missing: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+    wheels: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+def check(
+    root: Path,
+    refuses: Callable[[list[str]], str | None],
+    *,
+    wheel: bool = True,
+    step: Callable[[str], None] = lambda _: None,
+) -> Checked:
+    """Look at the bundle in a folder. `refuses` says what is wrong with arguments of the command line; without `wheel` no wheel is
+    built and tried. Raises `SetupError` where it cannot be looked at."""
+    tree = _read(root / FILE)
+    if tree.problems:
+        return Checked(problems=tuple(tree.problems))
+    config = cast("Json", tree.data)
+    problems = list(root_problems(tree))
+    included, found = _includes(root, config)
+    problems += found
+    whole = merged({key: value for key, value in config.items() if key != "include"}, included)
+    wheels, versions, found = _wheels(root, whole, step) if wheel else ({}, (), [])
+    problems += found
+    python = _python(root, whole)
+    targets = targets_of(whole)
+    resources: dict[str, Json] = {}
+    for target in targets:
+        step(f"building for {target.name}")
+        built = build(python, root, _as_the_cli(target))
+        resources[target.name] = built.config.get("resources", {})
+        problems += _told(built)
+        problems += resource_problems(built.config, _around(root, target, whole, built, refuses, wheels))
+    missing = {target.name: target.missing for target in targets if target.missing}
+    return Checked(resources, missing, versions, tuple(dict.fromkeys(_placed(tree, one) for one in problems)))
+
+
+def _read(path: Path) -> Tree:
+    try:
+        return read_yaml(path.read_text(encoding="utf-8"), path.name)
+    except FileNotFoundError:
+        raise SetupError(f"there is no {path}; a bundle starts with it") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SetupError(f"{path} cannot be read: {error}") from error
+    except DefinitionError as error:
+        return Tree(path.name, "", problems=list(error.problems))
+
+
+def _includes(root: Path, config: Json) -> tuple[Json, list[Problem]]:
+    """What is in the files that `include` names."""
+    found: Json = {}
+    problems: list[Problem] = []
+    for pattern in config.get("include") or []:
+        paths = sorted(root.glob(str(pattern)))
+        if not paths:
+            problems.append(Problem(FILE, "include", f"no file matches {pattern!r}"))
+        for path in paths:
+            tree = _read(path)
+            problems += tree.problems
+            found = merged(found, tree.data or {})
+    return found, problems
+
+
+def _wheels(
+    root: Path, config: Json, step: Callable[[str], None]
+) -> tuple[dict[str, frozenset[str]], tuple[str, ...], list[Problem]]:
+    """Build the artifacts and try them: the commands of each package, what `--version` says, and what went wrong."""
+    commands: dict[str, frozenset[str]] = {}
+    said: list[str] = []
+    problems: list[Problem] = []
+    for name, artifact in _artifacts(config).items():
+        key, build_command = f"artifacts.{name}", artifact.get("build")
+        folder = root / str(artifact.get("path", "."))
+        try:
+            if not folder.is_dir():
+                raise SetupError(f"there is no folder {artifact.get('path')}")
+            step(f"building the wheel {name}")
+            for wheel in (
+                build_wheel(folder, str(build_command)) if build_command else sorted(folder.glob("dist/*.whl"))
+            ):
+                package, commands[package] = entry_points(wheel)
+                step(f"installing {wheel.name} into an empty environment")
+                said += [tried(wheel, command) for command in sorted(commands[package] & {package})]
+        except SetupError as error:
+            problems.append(Problem(FILE, key, str(error)))
+    return commands, tuple(said), problems
+
+
+def _artifacts(config: Json) -> Mapping[str, Json]:
+    return {name: mapping(one) for name, one in mapping(config.get("artifacts")).items()}
+
+
+def _python(root: Path, config: Json) -> Path:
+    """The interpreter that the CLI would call; where the bundle has no Python, this one, to check its resources."""
+    venv = mapping(config.get("python")).get("venv_path")
+    if not venv:
+        return Path(sys.executable)
+    python = root / str(venv) / "bin" / "python"
+    if not python.exists():
+        raise SetupError(
+            f"python.venv_path is {venv}, and there is no {python}\n"
+            f"  Make it: python -m venv {venv} && {venv}/bin/pip install 'rowcall[bundle]'"
+        )
+    return python.absolute()
+
+
+def _as_the_cli(target: Target) -> Json:
+    variables = {name: {"value": value} for name, value in target.variables.items()}
+    return {**target.config, "variables": variables}
+
+
+def _told(built: Built) -> Iterator[Problem]:
+    """What Databricks' package says is wrong."""
+    for one in built.diagnostics:
+        place = one.get("location") or {}
+        yield Problem(
+            str(place.get("file") or FILE),
+            str(one.get("path") or ""),
+            str(one.get("summary")),
+            int(place.get("line") or 0),
+            int(place.get("column") or 0),
+            str(one.get("detail") or "").strip().splitlines()[-1] if one.get("detail") else "",
+        )
+
+
+def _around(
+    root: Path,
+    target: Target,
+    config: Json,
+    built: Built,
+    refuses: Callable[[list[str]], str | None],
+    wheels: Mapping[str, frozenset[str]],
+) -> Around:
+    here = {
+        "rowcall": frozenset(one.name for one in installed(group="console_scripts") if one.value.startswith("rowcall"))
+    }
+    artifacts = _artifacts(config)
+    return Around(
+        variables=frozenset(mapping(config.get("variables"))),
+        exists=lambda path: any(root.glob(path.removeprefix("./"))),
+        timezones=frozenset(zoneinfo.available_timezones()),
+        refuses=refuses,
+        entry_points={**here, **wheels},
+        builds_wheels=any(one.get("type") == "whl" for one in artifacts.values()),
+        excluded=tuple(map(str, sequence(mapping(target.config.get("sync")).get("exclude")))),
+        files=built.files,
+    )
+
+
+def _placed(tree: Tree, problem: Problem) -> Problem:
+    """With the line in `databricks.yml` where it stands, as far as it stands there."""
+    if problem.line or problem.file != FILE:
+        return problem
+    tree.say(_path(problem.key), problem.message, problem.hint)
+    told = tree.problems.pop()
+    return replace(problem, line=told.line, column=told.column)
+
+
+def _path(key: str) -> tuple[str | int, ...]:
+    parts: list[str | int] = []
+    for part in key.split("."):
+        name, *indexes = part.replace("]", "").split("[")
+        parts += [name, *(int(index) for index in indexes)]
+    return tuple(parts)
