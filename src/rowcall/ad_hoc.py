@@ -6,7 +6,7 @@ same call asks nothing the second time.
 """
 
 import secrets
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -95,7 +95,7 @@ def ask(
     table = asking.table("" if outputs else current_catalog(where))
     way = Way(only_new, wait, prefix)
     try:
-        given = _given(frame, asking, table, prefix)
+        given = given_of(frame, asking, table, prefix)
         with surroundings(given.definition, where) as here:
             return ask_here(given, here, way, reporter or _ambient_reporter())
     except SqlError as error:
@@ -116,7 +116,7 @@ class Given:
     names: Sequence[str] = ()
 
 
-def _given(frame: LocalFrame | SparkFrame | str, asking: Asking, table: str, prefix: str) -> Given:
+def given_of(frame: LocalFrame | SparkFrame | str, asking: Asking, table: str, prefix: str) -> Given:
     """Raises `DefinitionError` for what can be told to be wrong without a session."""
     if isinstance(frame, LocalFrame):
         core.check_names(frame.names, prefix)
@@ -202,11 +202,13 @@ def _sent(given: Given, frame: LocalFrame) -> "pa.Table":
     import pyarrow as pa
 
     table = frame.table(given.names)
-    made = [name for name in given.asking.key if name.lower() not in {read.lower() for read in given.names}]
-    hashes = content_hashes(table) if given.names else [core.digest([])] * len(frame)
-    for name in made:
-        table = table.append_column(name, pa.array(hashes, pa.string()))
-    return table.append_column(_place(given), pa.array(range(len(frame)), pa.int64()))
+    columns = dict(zip(table.column_names, table.columns, strict=True))
+    if not {key.lower() for key in given.asking.key} <= {name.lower() for name in given.names}:
+        (made,) = given.asking.key
+        hashes = content_hashes(table) if given.names else [core.digest([])] * len(frame)
+        columns[made] = pa.chunked_array([pa.array(hashes, pa.string())])
+    columns[_place(given)] = pa.chunked_array([pa.array(range(len(frame)), pa.int64())])
+    return pa.Table.from_pydict(columns)
 
 
 def _place(given: Given) -> str:
@@ -235,23 +237,19 @@ def _read_back(given: Given, session: SqlSession, plan: RunPlan, way: Way) -> An
         way.prefix,
         only_new=way.only_new,
     )
-    return (
-        _joined(frame, session, statement, _place(given)) if isinstance(frame, LocalFrame) else session.frame(statement)
-    )
+    if not isinstance(frame, LocalFrame):
+        return session.frame(statement)
+    return _joined(frame, session.batches(statement), _place(given), core.answer_columns(way.prefix))
 
 
-def _joined(frame: LocalFrame, session: SqlSession, statement: str, place: str) -> Any:
+def _joined(frame: LocalFrame, batches: Iterable["pa.RecordBatch"], place: str, columns: Sequence[str]) -> Any:
     import pyarrow as pa
 
-    batches = list(session.batches(statement))
-    if not batches:
-        names = [column.name for column in session.columns(statement)]
-        found = pa.table({name: pa.nulls(0) for name in names})
-    else:
-        found = pa.Table.from_batches(batches).sort_by(place)
-    if found.column(place).to_pylist() != list(range(len(frame))):
-        raise RunError(f"{found.num_rows:,} rows came back for {len(frame):,}; the answers are in the outputs table")
-    return frame.joined(found.drop_columns([place]))
+    nothing = pa.RecordBatch.from_pydict({name: pa.nulls(0) for name in (place, *columns)})
+    answers = pa.Table.from_batches(list(batches) or [nothing]).sort_by(place)
+    if answers.column(place).to_pylist() != list(range(len(frame))):
+        raise RunError(f"{answers.num_rows:,} rows came back for {len(frame):,}; the answers are in the outputs table")
+    return frame.joined(answers.drop_columns([place]))
 
 
 class _Noting:

@@ -19,7 +19,7 @@ from rowcall.core.report import row_of
 from rowcall.core.run_report.statements import run_row
 from rowcall.notebook import Run
 from rowcall.row_trace import RowStory, read_story
-from rowcall.wiring import Archive, Options, archive
+from rowcall.wiring import Archive, Options, archive, current_catalog
 
 
 def runs(table: str, *, job: str | None = None, limit: int = 20, options: Options | None = None) -> list[Row]:
@@ -34,10 +34,12 @@ def find_run(table: str, run_id: str, *, options: Options | None = None) -> Row:
         return _one_run(found.session, table, run_id)
 
 
-def last_run(job: str, table: str = "main.rowcall.runs", *, options: Options | None = None, spark: Any = None) -> Run:
-    """The newest run of a job as `rowcall.run` returned it, whoever ran it. Raises `RunError` where there is none."""
+def last_run(job: str, table: str | None = None, *, options: Options | None = None, spark: Any = None) -> Run:
+    """The newest run of a job as `rowcall.run` returned it, whoever ran it: in the runs table that is named, else in `rowcall.runs`
+    of the session's catalog. Raises `RunError` where there is none."""
     asked = options or Options()
     where = replace(asked, spark=spark) if spark is not None else asked
+    table = table or f"{sql.bare_identifier(current_catalog(where))}.rowcall.runs"
     with _archive(table, where) as found:
         newest = found.session.query(_runs_query(table, 1), {"job": job, "run_id": ""})
         if not newest:

@@ -72,10 +72,30 @@ def _as_type(column: "pa.ChunkedArray[Any]", wanted: "pa.DataType", name: str) -
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    if pa.types.is_string(wanted) and not _is_text(column.type):
+        column = _in_microseconds(column)
+        texts = [None if value is None else str(value) for value in column.to_pylist()]
+        return pa.chunked_array([pa.array(texts, wanted)])
     try:
         return cast("Any", pc).cast(column, options=pc.CastOptions(wanted, allow_time_truncate=True))
     except pa.ArrowException as error:
-        if pa.types.is_string(wanted):
-            texts = [None if value is None else str(value) for value in column.to_pylist()]
-            return pa.chunked_array([pa.array(texts, wanted)])
         raise ValueError(f"column {name!r} cannot be read as {wanted}: {error}") from error
+
+
+def _in_microseconds(column: "pa.ChunkedArray[Any]") -> "pa.ChunkedArray[Any]":
+    """Times of day and durations as Python has them, whose texts are the same wherever they come from."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pa.types.is_time64(column.type) and not pa.types.is_duration(column.type):
+        return column
+    wanted = pa.time64("us") if pa.types.is_time64(column.type) else pa.duration("us")
+    return cast("Any", pc).cast(column, options=pc.CastOptions(wanted, allow_time_truncate=True))
+
+
+def _is_text(kind: "pa.DataType") -> bool:
+    """Whether Arrow's own texts are those of the values; of durations they are numbers."""
+    import pyarrow as pa
+
+    values = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return pa.types.is_string(values) or pa.types.is_large_string(values) or pa.types.is_string_view(values)
