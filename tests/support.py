@@ -62,7 +62,7 @@ def texts(count: int, start: int = 0) -> list[dict[str, object]]:
 @dataclass(slots=True)
 class Bench:
     """A session, a sandbox and a journal folder to run jobs in. `volume` is the folder of a volume, where the session is a SQL
-    warehouse and sees no other files."""
+    warehouse and sees no other files; `parallel` says that tasks run in processes of their own."""
 
     session: SqlSession
     sandbox: SandboxProcess
@@ -70,11 +70,12 @@ class Bench:
     tables: Path
     login: WorkspaceLogin | None = None
     volume: Path | None = None
+    parallel: bool = False
 
     def surroundings(self) -> Surroundings:
         login = self.login or WorkspaceLogin(self.sandbox.profile, self.sandbox.config_file)
         journals = VolumeJournals(login, self.journal) if self.volume else FolderJournals(Path(self.journal))
-        return Surroundings(self.session, False, DatabricksWorkspace(login), login, journals)
+        return Surroundings(self.session, self.parallel, DatabricksWorkspace(login), login, journals)
 
     def run(self, job: JobDefinition, *, reporter: RecordingReporter | None = None, **options: Any) -> RunRow:
         return api.run_here(api.load_job(job), self.surroundings(), reporter=reporter or RecordingReporter(), **options)

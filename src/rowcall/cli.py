@@ -89,6 +89,7 @@ def run(
 ) -> None:
     """Ask every row that has no answer yet; write answers and traces."""
     from rowcall import api, console
+    from rowcall.adapters.runtime import set_task_values
 
     out, code, started_by = terminal(stderr=as_json), OK, pairs(context, "--context")
     cut = None if shards is None else cli_shards.cut_of(shards, job_run, patience)
@@ -106,6 +107,7 @@ def run(
                 reporter=reporter,
             ).row
             console.print_summary(out, row, str(job))
+            set_task_values({f"rowcall_{one.label}" if one.label else "rowcall": row.as_json()})
             if as_json:
                 print_json(row.as_json())
             if row.status != "done":

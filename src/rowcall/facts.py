@@ -26,6 +26,7 @@ from rowcall.core.ports import SqlSession
 from rowcall.core.readiness import READY, Readiness, app_readiness, serving_readiness
 from rowcall.core.records import Column, RowCounts
 from rowcall.core.rivals import rivalry
+from rowcall.engines.reach import out_of_reach
 from rowcall.wiring import Surroundings
 
 
@@ -39,6 +40,11 @@ class LoadedJob:
     text: str = ""
     variables: Mapping[str, str] = field(default_factory=dict[str, str])
     others: tuple[JobDefinition, ...] = ()
+
+    @property
+    def label(self) -> str | None:
+        """The name of its endpoint, where the job has several."""
+        return self.definition.endpoint.label
 
     def each(self) -> tuple["LoadedJob", ...]:
         """The job once for each of its endpoints."""
@@ -90,7 +96,17 @@ def facts(loaded: LoadedJob, here: Surroundings) -> Facts:
         query=query,
         knows_ai_query=here.session.ai_query,
     )
-    return replace(found, probes=_probes(definition, found, here.session))
+    found = replace(found, probes=_probes(definition, found, here.session))
+    return replace(found, out_of_reach=_out_of_reach(definition, found, here.session))
+
+
+def _out_of_reach(definition: JobDefinition, facts: Facts, session: SqlSession) -> str | None:
+    """Why Spark's tasks cannot call the endpoint, looked at where they could be asked to and are not of this process."""
+    engine, login = definition.engine, facts.endpoint.login
+    on_the_driver = engine.kind == "ai_query" or engine.fan_out == "driver" or (login is not None and login.ambient)
+    if on_the_driver or not (facts.executors and facts.parallel) or misfits(definition, facts.columns):
+        return None
+    return out_of_reach(session, facts.endpoint.base)
 
 
 def prompt_columns(loaded: LoadedJob, session: SqlSession) -> tuple[Column, ...]:

@@ -131,7 +131,7 @@ def _run_part(work: TaskWork, batches: Batches) -> Iterator["pa.RecordBatch"]:
 
 
 def ambient_spark(remote: str | None = None) -> Any:
-    """The session of the runtime, or of a Spark Connect server at `remote`."""
+    """The session of the runtime, or of a Spark Connect server at `remote`. Raises `SetupError` where there is none."""
     try:
         from pyspark.sql import SparkSession
     except ImportError as error:
@@ -139,7 +139,14 @@ def ambient_spark(remote: str | None = None) -> Any:
             "pyspark is missing: pip install 'rowcall[spark]' (on Databricks the runtime brings it)"
         ) from error
     builder = SparkSession.builder.remote(remote) if remote else SparkSession.builder
-    return builder.getOrCreate()
+    try:
+        return builder.getOrCreate()
+    except Exception as error:  # of Spark, of Java's gateway, of gRPC
+        where = f"the Spark Connect server at {remote.split(';')[0]}" if remote else "this runtime"
+        raise SetupError(
+            f"{where} gives no SparkSession: {shorten(_last_line(str(error)))}\n"
+            "  A SQL warehouse needs none: --warehouse, or DATABRICKS_WAREHOUSE_ID"
+        ) from error
 
 
 @contextmanager

@@ -74,13 +74,14 @@ EnginePlan = ResponsesPlan | AiQueryPlan
 @dataclass(frozen=True, slots=True)
 class Whereabouts:
     """Where calls could be made. `ambient` says that the login exists on the driver only: a notebook's or a job's own. `cut`
-    says that the run is cut into shards."""
+    says that the run is cut into shards, `out_of_reach` why Spark's tasks cannot call the endpoint, where that was found."""
 
     session: str
     executors: bool
     parallel: bool
     ambient: bool = False
     cut: Cut | None = None
+    out_of_reach: str | None = None
 
     def obstacle(self) -> str | None:
         """Why executors cannot make the calls, or None where they can."""
@@ -90,7 +91,7 @@ class Whereabouts:
             return f"{self.session} has no executors"
         if self.ambient:
             return "the login is the notebook's or job's own, which executors do not have"
-        return None
+        return self.out_of_reach
 
 
 def responses_plan(engine: ResponsesEngine | AutoEngine, reason: str, where: Whereabouts, rows: int) -> ResponsesPlan:

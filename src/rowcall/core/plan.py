@@ -39,8 +39,8 @@ from rowcall.core.spans import SpanContext
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What there is: the columns of the prompt rows, of the outputs table if it exists, the endpoint, the compute; and for
-    `ai_query` the forms that the session does not refuse, else why it refuses."""
+    """What there is: the columns of the prompt rows, of the outputs table if it exists, the endpoint, the compute; for `ai_query`
+    the forms that the session does not refuse, else why it refuses; and why Spark's tasks cannot call the endpoint, if so."""
 
     columns: tuple[Column, ...]
     outputs: tuple[Column, ...] | None
@@ -54,6 +54,7 @@ class Facts:
     workspace: str = ""
     knows_ai_query: bool = False
     probes: Probes = field(default_factory=Probes)
+    out_of_reach: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,7 +339,7 @@ def _engine(definition: JobDefinition, bound: Bound, facts: Facts, counts: RowCo
         raise TypeError("an engine that the job does not name")
     login = facts.endpoint.login
     ambient = login is not None and login.ambient
-    where = Whereabouts(facts.session, facts.executors, facts.parallel, ambient=ambient, cut=cut)
+    where = Whereabouts(facts.session, facts.executors, facts.parallel, ambient, cut, facts.out_of_reach)
     return responses_plan(engine, choice.reason, where, counts.pending)
 
 

@@ -152,19 +152,35 @@ def _machines(compute: Compute, at: Deployment) -> Json:
 
 
 def _tasks(definition: JobDefinition, at: Deployment) -> list[Json]:
-    return [_task("ask", _command(definition, at), definition.compute, at)]
-
-
-def _command(definition: JobDefinition, at: Deployment) -> list[str]:
-    warehouse = definition.compute.warehouse
+    """One task that asks, or one that leaves the asking to shards, beside it."""
+    shards, compute = definition.compute.shards, definition.compute
+    run = ["run", _file(at), "--json", *_surroundings(definition, at)]
+    context = [part for name, value in _context(at) for part in ("--context", f"{name}={value}")]
+    if shards is None:
+        return [_task("ask", [*run, *context], compute, at)]
+    cut = ("--job-run", "{{job.run_id}}")
+    shard = ["shard", _file(at), "{{input}}", "--json", *_surroundings(definition, at), *cut]
+    fan_out = {
+        "inputs": json.dumps([f"{number}/{shards}" for number in range(1, shards + 1)]),
+        "concurrency": shards,
+        "task": _task("shard", shard, compute, at),
+    }
     return [
-        "run",
-        f"${{workspace.file_path}}/{at.file}",
-        "--json",
-        *(part for name in _variables(definition, at) for part in ("--var", f"{name}={{{{job.parameters.{name}}}}}")),
-        *(("--warehouse", warehouse) if warehouse else ()),
-        *(part for name, value in _context(at) for part in ("--context", f"{name}={value}")),
+        _task("ask", [*run, "--shards", str(shards), *cut, *context], compute, at),
+        {"task_key": "shards", "for_each_task": fan_out, "max_retries": 0},
     ]
+
+
+def _file(at: Deployment) -> str:
+    return f"${{workspace.file_path}}/{at.file}"
+
+
+def _surroundings(definition: JobDefinition, at: Deployment) -> Iterator[str]:
+    """The options that a run and its shards must have alike."""
+    for name in _variables(definition, at):
+        yield from ("--var", f"{name}={{{{job.parameters.{name}}}}}")
+    if definition.compute.warehouse:
+        yield from ("--warehouse", definition.compute.warehouse)
 
 
 def _context(at: Deployment) -> Iterator[tuple[str, str]]:

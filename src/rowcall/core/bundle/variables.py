@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
-_LATER = re.compile(r"__bundle_variable_([A-Za-z_][A-Za-z0-9_-]*?)__")
+# The name in hexadecimal digits: so its end cannot be mistaken, whatever underscores it has.
+_LATER = re.compile(r"__bundle_variable_([0-9a-f]+)__")
 
 
 def values_for(names: Iterable[str], variables: Mapping[str, object]) -> dict[str, str]:
@@ -23,7 +24,7 @@ def _value(name: str, value: object) -> str:
     if isinstance(value, int | float):
         return str(value)
     known = isinstance(value, str) and "${" not in value
-    return value if known and isinstance(value, str) else f"__bundle_variable_{name}__"
+    return value if known and isinstance(value, str) else f"__bundle_variable_{name.encode().hex()}__"
 
 
 def with_references(value: object) -> Any:
@@ -32,4 +33,8 @@ def with_references(value: object) -> Any:
         return {name: with_references(item) for name, item in cast("Mapping[str, object]", value).items()}
     if isinstance(value, list | tuple):
         return [with_references(item) for item in cast("list[object]", value)]
-    return _LATER.sub(r"${var.\1}", value) if isinstance(value, str) else value
+    return _LATER.sub(_reference, value) if isinstance(value, str) else value
+
+
+def _reference(found: re.Match[str]) -> str:
+    return f"${{var.{bytes.fromhex(found[1]).decode()}}}"

@@ -1,5 +1,6 @@
 """A definition as a Databricks job: what it says becomes the job's, and what it leaves out is safe for calls that are paid."""
 
+import json
 from typing import Any
 
 import pytest
@@ -148,6 +149,25 @@ def test_a_job_cluster() -> None:
 def test_a_cluster_installs_a_package_from_an_index() -> None:
     job = job_of(Deployment("j.yml", "rowcall==0.1.0"), compute={"cluster": {"node_type_id": "i3.xlarge"}})
     assert job["tasks"][0]["libraries"] == [{"pypi": {"package": "rowcall==0.1.0"}}]
+
+
+def test_shards_are_tasks_beside_the_run_that_they_belong_to() -> None:
+    job = job_of(compute={"shards": 3, "warehouse": "abc"}, variables={"catalog": "main"})
+    run, shards = job["tasks"]
+    assert "depends_on" not in shards
+    assert json.loads(shards["for_each_task"]["inputs"]) == ["1/3", "2/3", "3/3"]
+    assert shards["for_each_task"]["concurrency"] == 3
+    shard = shards["for_each_task"]["task"]
+    said = shard["python_wheel_task"]["parameters"]
+    alike = ["--var", "catalog={{job.parameters.catalog}}", "--warehouse", "abc"]
+    assert said[:3] == ["shard", "${workspace.file_path}/jobs/triage.yml", "{{input}}"]
+    assert said[3:] == ["--json", *alike, "--job-run", "{{job.run_id}}"]
+    asked = run["python_wheel_task"]["parameters"]
+    assert asked[3 : 3 + len(alike)] == alike
+    assert asked[7:11] == ["--shards", "3", "--job-run", "{{job.run_id}}"]
+    for task in (run, shard):
+        assert (task["max_retries"], task["disable_auto_optimization"]) == (0, True)
+        assert task["environment_key"] == "job"
 
 
 def test_a_warehouse_runs_the_sql_and_needs_its_connector() -> None:
