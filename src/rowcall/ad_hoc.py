@@ -132,7 +132,7 @@ def given_of(frame: LocalFrame | SparkFrame | str, asking: Asking, table: str, p
         return Given(frame, core.definition(asking, {"table": frame, "key": asking.key}, table), asking, frame)
     core.check_names(frame.names, prefix)
     core.columns_read(asking, frame.names)
-    rows = sql.bare_name(sql.table_beside(table, suffix="_rows"))
+    rows = sql.bare_name(sql.table_beside(table, suffix="__rowcall_rows"))
     return Given(frame, core.definition(asking, {"table": rows, "key": asking.key}, table), asking, rows)
 
 
@@ -232,7 +232,7 @@ def _read_back(given: Given, session: SqlSession, plan: RunPlan, way: Way) -> An
     statement = core.read_back(
         sql_texts(),
         rows,
-        plan.bound,
+        plan,
         f"r.{_place(given)}" if local else "r.*",
         way.prefix,
         only_new=way.only_new,

@@ -139,6 +139,18 @@ def test_a_table_comes_back_as_a_frame_of_its_session(ask: Ask, bench: Bench, re
     assert dict(zip(rows.id, rows.answer, strict=True)) == {1: "Say a", 2: "Say b"}
 
 
+def test_two_endpoints_answer_side_by_side_into_one_table(on_spark: Ask, bench: Bench) -> None:
+    frame = pd.DataFrame({"id": [1, 2], "text": ["a", "b"]})
+    for name in ("fast", "careful"):
+        endpoint = {"app": "echo", "label": name}
+        found = on_spark(
+            frame, f"{name} {{text}}", endpoint, key="id", outputs="main.test.asked_both", prefix=f"{name}_"
+        )
+        assert list(found[f"{name}_answer"]) == [f"{name} a", f"{name} b"]
+    (counted,) = bench.session.query("SELECT count(*) AS n FROM main.test.asked_both")
+    assert counted["n"] == 4
+
+
 def test_answers_may_be_asked_about(on_spark: Ask) -> None:
     first = on_spark(pd.DataFrame({"text": ["a"]}), "Say {text}")
     with pytest.raises(DefinitionError, match=r"has columns answer, outcome, .* already\. .* prefix=\"new_\""):

@@ -109,7 +109,8 @@ def test_wheel_is_pure_python(wheel: Path) -> None:
 
 
 def test_wheel_holds_the_code(packed: zipfile.ZipFile) -> None:
-    assert in_wheel(packed, "rowcall/", ".py") == in_tree("src/rowcall", "*.py")
+    code = in_wheel(packed, "rowcall/", ".py")
+    assert {name: code[name] for name in code if not name.startswith("jobs/")} == in_tree("src/rowcall", "*.py")
     assert "rowcall/py.typed" in packed.namelist()
 
 
@@ -121,7 +122,10 @@ def test_wheel_holds_the_jobs(packed: zipfile.ZipFile) -> None:
     jobs = in_wheel(packed, "rowcall/jobs/", "")
     assert {name: jobs.get(name) for name in in_tree("jobs", "*.yml")} == in_tree("jobs", "*.yml")
     assert jobs["schema.json"] == (ROOT / "jobs/schema.json").read_bytes()
-    assert "text_insight.yml" in jobs
+    assert {name: jobs.get(f"notebooks/{name}") for name in in_tree("jobs/notebooks", "*")} == in_tree(
+        "jobs/notebooks", "*"
+    )
+    assert {"text_insight.yml", "notebooks/adhoc_scoring.ipynb", "notebooks/adhoc_scoring.py"} <= jobs.keys()
 
 
 def test_wheel_holds_nothing_else(packed: zipfile.ZipFile) -> None:

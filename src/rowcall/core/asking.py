@@ -19,7 +19,7 @@ from rowcall.core.job_file.tree import Tree
 from rowcall.core.job_file.unknown_keys import set_aside_unknown_keys
 from rowcall.core.job_file.variables import Filled
 from rowcall.core.names import some
-from rowcall.core.plan import Bound
+from rowcall.core.plan import RunPlan
 from rowcall.core.template import Field, TemplateError, parse_template
 
 CALL = "rowcall.ask"
@@ -37,6 +37,9 @@ _ARGUMENTS = {
     "engine.concurrency": "concurrency",
     "job": "name",
 }
+_NOT_IN_JOB = frozenset(
+    ("job", "prompts", "request", "endpoint", "engine", "answer", "outputs", "limits", "endpoints", "variables")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +158,18 @@ def free_name(name: str, taken: Iterable[str]) -> str:
     return name
 
 
+def _check_others(others: Mapping[str, Any]) -> None:
+    """Raises `DefinitionError` where `job` has keys that are arguments, or that a call cannot have."""
+    taken = [name for name in others if name in _NOT_IN_JOB]
+    if taken:
+        raise wrong(
+            "job", f"has {some(taken)}", "Give arguments by their own names; a call has no variables and one endpoint."
+        )
+
+
 def definition(asking: Asking, prompts: Mapping[str, Any], table: str) -> JobDefinition:
     """The job. Raises `DefinitionError` with everything that is wrong, by the names of the arguments."""
+    _check_others(asking.others)
     data: dict[str, Any] = {
         **asking.others,
         "job": asking.job,
@@ -193,20 +206,22 @@ def _as_asked(problem: Problem) -> Problem:
     return replace(problem, file=CALL, hint=hint)
 
 
-def read_back(texts: sql.SqlTexts, rows: str, bound: Bound, shown: str, prefix: str, *, only_new: bool) -> str:
+def read_back(texts: sql.SqlTexts, rows: str, plan: RunPlan, shown: str, prefix: str, *, only_new: bool) -> str:
     """The relation of the rows in `rows` (SQL) with their answers, whose columns' names get a prefix. An answer to what a row asked
     earlier counts with `only_new`. `shown` is what is taken of a row `r`."""
-    quoted = [sql.identifier(key.name) for key in bound.keys]
+    label, keys = plan.endpoint_label, list(plan.bound.keys)
+    own = sql.quoted_columns(keys[:-1] if label else keys)  # the endpoint's name comes last, and no row has it
+    same_key = [f"o.{name} = r.{name}" for name in own]
     return sql.fill(
         texts,
         "statements/answered_rows",
         rows=rows,
-        rendered=bound.rendered,
-        outputs=bound.tables.outputs,
+        rendered=plan.bound.rendered,
+        outputs=plan.bound.tables.outputs,
         shown=shown,
         answers=",\n  ".join(f"o.{name} AS {sql.identifier(prefix + name)}" for name in sql.OUTPUT_COLUMNS),
-        asked_key=" AND ".join(f"asked.key.{name} = r.{name}" for name in quoted),
-        same_key=" AND ".join(f"o.{name} = r.{name}" for name in quoted),
+        asked_key=" AND ".join(f"asked.key.{name} = r.{name}" for name in own),
+        same_key=" AND ".join([*same_key, f"o.{sql.ENDPOINT_KEY} = {sql.literal(label)}"] if label else same_key),
         same_request="" if only_new else " AND o.request_hash = asked.request_hash",
     )
 

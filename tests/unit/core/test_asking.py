@@ -89,6 +89,13 @@ def test_what_is_given_twice_is_refused(given_twice: Any) -> None:
         given_twice()
 
 
+def test_keys_of_a_job_that_are_arguments_are_refused_in_job() -> None:
+    with pytest.raises(
+        DefinitionError, match=r"rowcall\.ask: job: has limits, variables\. Give arguments by their own names"
+    ):
+        core.definition(make(others={"limits": {}, "variables": {}, "journal": "/x"}), PROMPTS, TABLE)
+
+
 # Names
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rowcall.core.records import Progress
 from rowcall.core.report import RunRow
-from rowcall.core.run_html import LONGEST, progress_html, summary_html
+from rowcall.core.run_html import LONGEST, framed, progress_html, summary_html
 from runs_of_tests import made_plan, over
 
 VOID = ("br", "img", "input")
@@ -95,3 +95,26 @@ def test_every_text_is_a_text(where: str, nasty: str) -> None:
 def test_whatever_the_texts_the_page_is_whole(text: str, failures: dict[str, int]) -> None:
     row = replace(over(), job=text, message=text, failures=failures, status="failed")
     assert Page(summary_html(row)).tags <= OURS
+
+
+class Frame(HTMLParser):
+    """The attributes of the one tag of a frame."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+@pytest.mark.parametrize(
+    "page", ["<html><style>p { color: red }</style><p title='a'>\"b\" &lt;</p></html>", *NASTY[:4]]
+)
+def test_a_page_in_a_frame_is_that_page_and_cannot_get_out(page: str) -> None:
+    ((tag, attributes),) = Frame(framed(page)).found
+    assert tag == "iframe"
+    assert attributes["srcdoc"] == page
+    assert attributes["sandbox"] is None, "nothing is allowed: no script, no form, no other origin"
