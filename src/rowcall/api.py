@@ -5,7 +5,6 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from rowcall.core.report import RunRow
 from rowcall.core.shards import Cut, read_shard
 from rowcall.facts import LoadedJob, count_rows, evidence, facts
 from rowcall.notebook import NotebookReporter, Run
-from rowcall.publishing import repeated
+from rowcall.publishing import make, make_schema
 from rowcall.recovery import recover
 from rowcall.shard import Asked, run_shard
 from rowcall.waiting import wait_until_ready
@@ -189,8 +188,8 @@ def make_journal_volume(here: Surroundings) -> None:
     if here.journal_volume is None:
         return
     schema = ".".join(sql.identifier(part) for part in here.journal_volume[:2])
-    repeated(here.session, partial(here.session.create_schema, schema))
-    repeated(here.session, partial(here.session.execute, sql.create_volume(sql_texts(), here.journal_volume)))
+    make_schema(here.session, schema)
+    make(here.session, sql.create_volume(sql_texts(), here.journal_volume))
 
 
 def _run_options(

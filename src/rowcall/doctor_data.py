@@ -11,12 +11,13 @@ from rowcall.core import sql
 from rowcall.core.definition import JobDefinition, ResponsesEngine, ServingEndpoint
 from rowcall.core.doctor.checks import Found, State, missing, ok, unknown
 from rowcall.core.doctor.principal import NOBODY, Principal
-from rowcall.core.doctor.rights import Held, Need, Place, Securable, grant, needs, read_held, refused, right_found
+from rowcall.core.doctor.rights import Held, Need, Place, Securable, grant, needs, read_held, right_found
 from rowcall.core.doctor.told import Told
 from rowcall.core.errors import JournalError, SqlError
 from rowcall.core.loose import text
 from rowcall.core.names import table_parts
 from rowcall.core.plan import tables_beside
+from rowcall.core.sql_failure import refused
 from rowcall.facts import LoadedJob, facts, prompt_columns
 from rowcall.wiring import Surroundings
 

@@ -14,11 +14,13 @@ from rowcall.adapters.packaged import sql_texts
 from rowcall.core import report, sql
 from rowcall.core.collector import Collector
 from rowcall.core.errors import RowcallError, SqlError, reason_of
+from rowcall.core.made import look_at_made, look_at_schema
 from rowcall.core.plan import RunPlan
 from rowcall.core.ports import Journal, Row, SqlSession
 from rowcall.core.progress import PROGRESS_NOTES, total
 from rowcall.core.report import RunRow
 from rowcall.core.slots import Seconds
+from rowcall.core.sql_failure import refused
 from rowcall.engines.ai_query import replies_of
 from rowcall.engines.replies import collect_left, replies_from
 
@@ -72,6 +74,30 @@ def repeated(session: SqlSession, work: Callable[[], object]) -> None:
         session.refresh()
 
 
+def make_schema(session: SqlSession, schema: str) -> None:
+    """Make a schema, unless it is there; `schema` is quoted."""
+    _make(session, partial(session.create_schema, schema), look_at_schema(schema))
+
+
+def make(session: SqlSession, create: str) -> None:
+    """Make the table or the volume of one of `sql/tables/`, unless it is there."""
+    _make(session, partial(session.execute, create), look_at_made(create))
+
+
+def _make(session: SqlSession, work: Callable[[], object], look: str) -> None:
+    """Databricks refuses `CREATE … IF NOT EXISTS` to whoever may not create, though it is there (seen with schemas, quoted in
+    dbt-fusion's issue 500). Then that it is there is enough."""
+    try:
+        repeated(session, work)
+    except SqlError as error:
+        if not refused(error.reason):
+            raise
+        try:
+            session.query(look)
+        except SqlError:
+            raise error from None
+
+
 @dataclass(slots=True)
 class Publisher:
     """Merges segments into the tables, each new one once; if it forgets which, it merges them again."""
@@ -87,9 +113,9 @@ class Publisher:
     def create_tables(self) -> None:
         """Make the schemas and tables that are not there yet."""
         for schema in self.how.schemas:
-            repeated(self.session, partial(self.session.create_schema, schema))
+            make_schema(self.session, schema)
         for statement in self.how.tables:
-            self._execute(statement)
+            make(self.session, statement)
 
     def collect_left(self) -> None:
         """Put into the journal what `ai_query` was answered and nobody has read, if it asked."""

@@ -14,6 +14,7 @@ import pytest
 from rowcall import api
 from rowcall.adapters.warehouse import WarehouseSqlSession
 from rowcall.core.doctor.checks import Check, State, worst
+from rowcall.core.errors import SqlError
 from rowcall.doctor import examine
 from rowcall.sandbox.process import SandboxProcess
 from rowcall.wiring import Options
@@ -269,6 +270,28 @@ def test_grants_that_are_not_told_are_unknown_and_no_failure(ward: Ward) -> None
     assert {check.name.split()[0] for check in unknown} == {"catalog", "schema", "table", "volume"}
     assert all(check.found.remedy.startswith("GRANT ") for check in unknown)
     assert worst(checks.values()) is State.OK
+
+
+NOT_TO_MAKE = "[INSUFFICIENT_PERMISSIONS] Insufficient privileges: User does not have CREATE on it. SQLSTATE: 42501"
+
+
+def no_creating(ward: Ward) -> None:
+    """Databricks refuses CREATE … IF NOT EXISTS to whoever may not create, though it is there."""
+    made = ("CREATE SCHEMA", "CREATE VOLUME", "CREATE TABLE IF NOT EXISTS")
+    ward.stage("warehouse", {"faults": [{"match": match, "error": NOT_TO_MAKE} for match in made]})
+
+
+def test_where_doctor_finds_all_there_a_run_needs_to_make_nothing(ward: Ward) -> None:
+    no_creating(ward)
+    ward.withhold("catalog main", "CREATE_SCHEMA")
+    assert set(states(ward.examine()).values()) == {State.OK}
+    assert api.run(make_job("doctor"), options=ward.options()).row.status == "done"
+
+
+def test_what_is_not_there_cannot_be_made_without_the_right(ward: Ward) -> None:
+    no_creating(ward)
+    with pytest.raises(SqlError, match="does not have CREATE"):
+        api.run(make_job("doctor", **NEW_TABLE), options=ward.options())
 
 
 SECRET = {"url": "{host}/serving-endpoints", "model": "echo", "api": "responses", "api_key": "{{secrets/doctor/key}}"}

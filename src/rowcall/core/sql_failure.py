@@ -1,5 +1,7 @@
 """What an engine's error message says, told by its words: Databricks and Apache Spark give error classes, Sail plain text."""
 
+import re
+
 _CONFLICT = (
     "DELTA_CONCURRENT",
     "ConcurrentAppend",
@@ -23,6 +25,7 @@ _MISSING = (
     "PATH_NOT_FOUND",
     "No commit files found in _delta_log",  # Sail, of a table whose CREATE was cancelled
 )
+_REFUSED = re.compile(r"INSUFFICIENT_PERMISSIONS|INSUFFICIENT_PRIVILEGES|PERMISSION_DENIED|does not have \w+", re.IGNORECASE)
 _DETAILS = ("JVM stacktrace:", "== SQL")
 
 
@@ -34,6 +37,12 @@ def missing(text: str) -> bool:
 def conflict(text: str) -> bool:
     """Whether a statement failed because another writer was faster, so that it may succeed now."""
     return any(word in text for word in _CONFLICT)
+
+
+def refused(text: str) -> bool:
+    """Whether a statement failed because of a right that is missing. The words are those of Databricks' error conditions, and of
+    Unity Catalog's exceptions as people quote them."""
+    return _REFUSED.search(text) is not None
 
 
 def shorten(text: str, limit: int = 600) -> str:

@@ -5,7 +5,6 @@ What is granted is read from `GET unity-catalog/effective-permissions/{type}/{na
 tolerance: who may read it of whom; whether `principal=` counts the groups one is in (taken as not).
 """
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -17,9 +16,6 @@ from rowcall.core.loose import mapping, sequence, text
 from rowcall.core.sql import bare_identifier
 
 Kind = Literal["catalog", "schema", "table", "volume"]
-_REFUSED = re.compile(
-    r"INSUFFICIENT_PERMISSIONS|PERMISSION_DENIED|INSUFFICIENT_PRIVILEGES|does not have \w+", re.IGNORECASE
-)
 _READ: dict[str, str] = {"table": "SELECT", "volume": "READ_VOLUME"}
 _WRITE: dict[str, str] = {"table": "MODIFY", "volume": "WRITE_VOLUME"}
 
@@ -149,12 +145,6 @@ def right_found(need: Need, looked: Told, held: Held | None, principal: Principa
 def grant(need: Need, principal: Principal) -> str:
     """The statement that grants what is needed."""
     return f"GRANT {_spoken(need.privileges)} ON {need.on.kind.upper()} {need.on.bare} TO {principal.quoted};"
-
-
-def refused(reason: str) -> bool:
-    """Whether SQL failed because of a right that is missing. The words are those of Databricks' error conditions, as far as they
-    are known."""
-    return _REFUSED.search(reason) is not None
 
 
 def _spoken(privileges: Sequence[str]) -> str:

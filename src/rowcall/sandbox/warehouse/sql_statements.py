@@ -25,6 +25,7 @@ _FORMS = (
     r"(?P<verb>SHOW)\s+(?P<what>SCHEMAS|DATABASES|TABLES|VIEWS)\b",
     r"(?P<verb>SET)(?:\s+(?P<name>[\w.]+)(?:\s*=\s*(?P<value>.+?))?)?\s*;?\s*$",
     r"(?P<verb>RESET)(?:\s+(?P<name>[\w.]+))?\s*;?\s*$",
+    rf"(?P<verb>DESC(?:RIBE)?)\s+(?P<what>VOLUME)\s+{_NAME}",
     r"(?P<verb>SELECT|WITH|VALUES|FROM|TABLE|DESC|DESCRIBE|SHOW|EXPLAIN|\()",
 )
 _HEADS = tuple(re.compile(_SKIPPED + form, re.IGNORECASE | re.DOTALL) for form in _FORMS)

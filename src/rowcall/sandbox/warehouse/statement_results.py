@@ -4,7 +4,7 @@ The columns are a SQL warehouse's. Sail counts the rows it wrote, which for UPDA
 counts of these are read from the commit (Delta's operation metrics, in Sail's names).
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +32,16 @@ class Ran:
 
     table: "pa.Table"
     modified: int | None = None
+
+
+def described(volume: Sequence[str]) -> Ran:
+    """What DESCRIBE VOLUME tells."""
+    import pyarrow as pa
+
+    names = ("catalog", "database", "name")
+    return Ran(
+        pa.table({**{name: [part] for name, part in zip(names, volume, strict=True)}, "volumeType": ["MANAGED"]})
+    )
 
 
 def nothing() -> Ran:

@@ -25,6 +25,7 @@ from rowcall.sandbox.warehouse.statement_results import (
     changed,
     commits,
     created,
+    described,
     inserted,
     nothing,
     settings,
@@ -66,6 +67,8 @@ class StatementRunner:
             ("DROP", "VIEW"): self._drop_view,
             ("CREATE", "VOLUME"): self._create_volume,
             ("DROP", "VOLUME"): self._drop_volume,
+            ("DESCRIBE", "VOLUME"): self._describe_volume,
+            ("DESC", "VOLUME"): self._describe_volume,
             ("SHOW", "SCHEMAS"): self._show,
             ("SHOW", "TABLES"): self._show,
             ("SHOW", "VIEWS"): self._show,
@@ -207,6 +210,12 @@ class StatementRunner:
     def _drop_volume(self, _: str, head: Head, scope: Scope) -> Ran:
         shutil.rmtree(self._volume(head, scope), ignore_errors=True)
         return nothing()
+
+    def _describe_volume(self, _: str, head: Head, scope: Scope) -> Ran:
+        parts = table_parts(scope.full(head.name, 3))
+        if not self._volume(head, scope).is_dir():
+            raise SqlFailedError("VOLUME_DOES_NOT_EXIST", "42704", f"Volume {'.'.join(parts)} does not exist.")
+        return described(parts)
 
     def _show(self, statement: str, head: Head, scope: Scope) -> Ran:
         self._house.register()

@@ -4,8 +4,9 @@ import pytest
 
 from rowcall.core.doctor.checks import State
 from rowcall.core.doctor.principal import Principal
-from rowcall.core.doctor.rights import Held, Need, Place, Securable, grant, needs, read_held, refused, right_found
+from rowcall.core.doctor.rights import Held, Need, Place, Securable, grant, needs, read_held, right_found
 from rowcall.core.doctor.told import Told
+from rowcall.core.sql_failure import refused
 
 OUTPUTS = Securable("table", ("main", "sales", "answers"))
 PROMPTS = Securable("table", ("main", "raw", "texts"))
