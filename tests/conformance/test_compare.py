@@ -86,6 +86,18 @@ def test_structured_answers_are_compared_field_by_field(anywhere: Bench):
     assert (jobs.a.name, jobs.same) == ("compare_fields_a", 2)
 
 
+def test_maps_are_the_same_in_any_order(anywhere: Bench):
+    schema = {"schema": {"counts": "map<string,int>", "parts": "array<struct<of: map<string,int>>>"}}
+    one, turned = ('{"counts":%s,"parts":[{"of":%s}]}' % (text, text) for text in ('{"a":1,"b":2}', '{"b":2,"a":1}'))
+    other = '{"counts":{"a":1},"parts":[{"of":{"a":1,"b":2}}]}'
+    runs = {"table": "main.test.compare_maps_runs"}
+    for job, texts in (("compare_maps_a", [one, one]), ("compare_maps_b", [turned, other])):
+        anywhere.fill(job, [{"id": n, "text": text} for n, text in enumerate(texts)])
+        assert not anywhere.run(make_job(job, endpoint={"serving": "echo"}, answer=schema, runs=runs)).failures
+    found = compared(anywhere, "main.test.compare_maps_runs", "compare_maps_a", "compare_maps_b")
+    assert (found.answered, found.same, dict(found.fields)) == (2, 1, {"counts": 1, "parts": 2})
+
+
 def test_rows_of_one_side_only_are_told(bench: Bench):
     name = "compare_more"
     bench.fill(name, rows(3))

@@ -107,7 +107,8 @@ def _choice(values: Sequence[object], path: str, complain: Complain) -> Choice:
 def fit(text: str, schema: AnswerSchema) -> tuple[str | None, str]:
     """The answer as compact JSON of the schema's types and ""; or None and what is wrong with it. Total.
 
-    Takes an object alone, in a code fence, or at the end of some prose. Numbers are kept exact.
+    Takes an object alone, in a code fence, or at the end of some prose. Numbers are kept exact; a map's keys come in order, so that
+    equal maps are equal texts.
     """
     try:
         value = json.loads(_object_in(text), parse_float=_EXACT.create_decimal, parse_constant=_refuse)
@@ -143,8 +144,8 @@ def _fit(value: object, kind: Type, path: str, complain: Complain) -> object:
             items = enumerate(_items(value, path, complain))
             return [_fit(each, item, f"{path}[{index}]", complain) for index, each in items]
         case Map(item):
-            entries = _entries(value, path, complain) or {}
-            return {key: _fit(each, item, f"{path}.{key}", complain) for key, each in entries.items()}
+            entries = sorted((_entries(value, path, complain) or {}).items())
+            return {key: _fit(each, item, f"{path}.{key}", complain) for key, each in entries}
         case Struct(fields):
             return _fit_struct(_entries(value, path, complain), fields, path, complain)
         case _:

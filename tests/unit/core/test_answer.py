@@ -194,6 +194,7 @@ def test_an_empty_schema_is_a_problem() -> None:
         ("array<int>", "[1, 2.0]", "[1,2]"),
         ("array<int>", "[]", "[]"),
         ("map<string,boolean>", '{"a": true}', '{"a":true}'),
+        ("map<string,int>", '{"b": 1, "a": 2}', '{"a":2,"b":1}'),
         ({"a": "int"}, '{"b": 1, "a": 2}', '{"a":2}'),
     ],
 )
