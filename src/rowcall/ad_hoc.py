@@ -22,11 +22,13 @@ from rowcall.core.definition import JobDefinition
 from rowcall.core.errors import DefinitionError, RunError, SqlError
 from rowcall.core.frame_table import content_hashes
 from rowcall.core.plan import RunPlan
-from rowcall.core.ports import Reporter, SqlSession
+from rowcall.core.ports import Journal, JournalStore, Reporter, SqlSession
 from rowcall.core.records import Progress
 from rowcall.core.report import RunRow
+from rowcall.core.sql_failure import refused
 from rowcall.facts import LoadedJob
 from rowcall.notebook import NotebookReporter
+from rowcall.publishing import make_schema
 from rowcall.wiring import Options, Surroundings, current_catalog, surroundings
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 
 _PLACE = "rowcall_row"
 _ROWS = "rows"
+FORGET_SECONDS = 7 * 24 * 3600.0
+"""How long the rows of a call may lie beside the journals; no call takes as long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,8 @@ def ask(
         outputs=outputs,
     )
     frame = data if isinstance(data, str) else frame_of(data)
+    if isinstance(frame, LocalFrame) and not frame.names and not len(frame):
+        return frame.data  # a list without rows has no columns either
     where = _where(frame, options or Options(), spark)
     table = asking.table("" if outputs else current_catalog(where))
     way = Way(only_new, wait, prefix)
@@ -99,7 +105,7 @@ def ask(
         with surroundings(given.definition, where) as here:
             return ask_here(given, here, way, reporter or _ambient_reporter())
     except SqlError as error:
-        if outputs:
+        if outputs or not refused(error.reason):
             raise
         said = f"Answers are kept in {table}. Where you may not make that, name a table of yours: outputs=…"
         raise RunError(f"{error}\n  {said}") from error
@@ -179,9 +185,10 @@ def _in_sql(given: Given, here: Surroundings) -> Generator[_Shown]:
     frame, session = given.frame, here.session
     if isinstance(frame, LocalFrame):
         api.make_journal_volume(here)
-        # No job has a dot in its name.
-        kept = here.journals.recipe(f"{given.definition.job}.{_ROWS}", given.source)()
+        job = f"{given.definition.job}.{_ROWS}"  # no job has a dot in its name
+        kept = here.journals.recipe(job, given.source)()
         try:
+            _forget_the_dead(job, here.journals, kept)
             shown = _Shown(session, given.source, [kept.write_record(_ROWS, _sent(given, frame))])
             shown.show()
             yield shown
@@ -192,9 +199,20 @@ def _in_sql(given: Given, here: Surroundings) -> Generator[_Shown]:
         view, table = f"rowcall_rows_{secrets.token_hex(4)}", given.source
         frame.view(view)
         if schema := sql.schema_of(table):
-            session.create_schema(schema)
+            make_schema(session, schema)
         session.execute(sql.fill(sql_texts(), "statements/asked_rows", table=sql.quote_table(table), view=view))
     yield _Shown(session)
+
+
+def _forget_the_dead(job: str, journals: JournalStore, kept: Journal) -> None:
+    """Remove the rows of calls that were killed and did not come to it. No other is as old."""
+    kept.write_note(_ROWS, "")
+    now = kept.noted_at(_ROWS)
+    for name in journals.runs(job):
+        other = journals.recipe(job, name)()
+        written = other.noted_at(_ROWS)
+        if now is not None and written is not None and now - written > FORGET_SECONDS:
+            other.remove()
 
 
 def _sent(given: Given, frame: LocalFrame) -> "pa.Table":

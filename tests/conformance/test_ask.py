@@ -1,6 +1,7 @@
 """`rowcall.ask`: frames of every kind, asked over Spark Connect and on a SQL warehouse; the rows come back beside their answers."""
 
 import datetime as dt
+import os
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -13,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 import rowcall
+from rowcall.adapters.journal import FolderJournals
 from rowcall.core.errors import DefinitionError, RunError
 from rowcall.core.sql import OUTPUT_COLUMNS
 from rowcall.sandbox.lakehouse import Lakehouse
@@ -300,8 +302,22 @@ def test_a_run_that_stops_is_an_error_and_the_same_call_goes_on(ask: Ask, bench:
 
 
 def test_nothing_of_the_rows_stays_but_the_answers(on_spark: Ask, options: Options) -> None:
-    on_spark(pd.DataFrame({"text": ["a secret"]}), "{text}", name="tidy", job={"traces": {"content": "none"}})
-    assert [path for path in options.home.rglob("*") if path.is_file() and "rows" in str(path)] == []
+    journals = FolderJournals(options.home / "journal")
+    killed, waiting = (journals.recipe("tidy.rows", name)() for name in ("rowcall_rows_killed", "rowcall_rows_waiting"))
+    for other in (killed, waiting):
+        other.write_note("rows", "")
+        other.write_record("rows", pa.table({"text": ["a secret"]}))
+    (note,) = Path(killed.place).glob("notes/rows")
+    os.utime(note, (0, 0))
+    on_spark(pd.DataFrame({"text": ["a secret"]}), "{text}", name="tidy")
+    assert journals.runs("tidy.rows") == ["rowcall_rows_waiting"], (
+        "another call, which waits for this one, needs its rows"
+    )
+
+
+def test_an_empty_list_has_nothing_to_ask(on_spark: Ask, bench: Bench) -> None:
+    assert on_spark([], "{text}") == []
+    assert calls(bench) == 0
 
 
 @pytest.mark.parametrize(
@@ -330,7 +346,8 @@ def test_what_the_rows_do_not_allow_is_told_before_anything_is_asked(
 
 
 def test_where_no_table_may_be_made_another_can_be_named(on_warehouse: Ask, bench: Bench) -> None:
-    refused = {"match": "CREATE SCHEMA", "error": "[INSUFFICIENT_PERMISSIONS] Insufficient privileges"}
+    create = "CREATE TABLE IF NOT EXISTS `main`.`rowcall`.`mine`"
+    refused = {"match": create, "error": "[INSUFFICIENT_PERMISSIONS] Insufficient privileges: CREATE TABLE"}
     control(bench.sandbox, "PUT", "warehouse", {"faults": [refused]})
     said = r"INSUFFICIENT_PERMISSIONS(.|\n)*\n  Answers are kept in main\.rowcall\.mine\. .* name a table of yours: outputs="
     try:
