@@ -80,7 +80,7 @@ def wrong(argument: str, message: str, hint: str = "") -> DefinitionError:
 
 def request_of(prompt: str | Mapping[str, Any], instructions: str | None) -> dict[str, Any]:
     """`prompt` is the user's message, or all of a job's `request`."""
-    request = {"input": prompt} if isinstance(prompt, str) else dict(prompt)
+    request = {"input": prompt} if isinstance(prompt, str) else _mapping("prompt", prompt)
     if instructions is None:
         return request
     if "instructions" in request:
@@ -91,7 +91,7 @@ def request_of(prompt: str | Mapping[str, Any], instructions: str | None) -> dic
 def endpoint_of(endpoint: str | Mapping[str, Any]) -> dict[str, Any]:
     """`serving:NAME`, `app:NAME`, a URL, or all of a job's `endpoint`."""
     if not isinstance(endpoint, str):
-        return dict(endpoint)
+        return _mapping("endpoint", endpoint)
     if re.match(r"https?://", endpoint):
         return {"url": endpoint}
     kind, colon, name = endpoint.partition(":")
@@ -102,7 +102,7 @@ def endpoint_of(endpoint: str | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def engine_of(engine: str | Mapping[str, Any], concurrency: int | str | None) -> dict[str, Any]:
-    said = {"kind": engine} if isinstance(engine, str) else dict(engine)
+    said = {"kind": engine} if isinstance(engine, str) else _mapping("engine", engine)
     if concurrency is not None and "concurrency" in said:
         raise wrong("concurrency", "stands in engine as well", "Give it once.")
     return said if concurrency is None else {**said, "concurrency": concurrency}
@@ -111,7 +111,20 @@ def engine_of(engine: str | Mapping[str, Any], concurrency: int | str | None) ->
 def key_of(key: str | Sequence[str] | None) -> tuple[str, ...]:
     if key is None:
         return ()
-    return (key,) if isinstance(key, str) else tuple(key)
+    names = (key,) if isinstance(key, str) else tuple(_sequence(key))
+    if not all(isinstance(name, str) for name in names):
+        raise wrong("key", f"is {key!r}; expected the name of a column, or several.")
+    return names
+
+
+def _sequence(value: object) -> Sequence[Any]:
+    return cast("Sequence[Any]", value) if isinstance(value, Sequence) else (value,)
+
+
+def _mapping(argument: str, value: object) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise wrong(argument, f"is {value!r}; expected a text or a mapping.")
+    return dict(cast("Mapping[str, Any]", value))
 
 
 def columns_read(asking: Asking, names: Sequence[str]) -> list[str]:

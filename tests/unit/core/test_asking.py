@@ -89,6 +89,22 @@ def test_what_is_given_twice_is_refused(given_twice: Any) -> None:
         given_twice()
 
 
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: core.request_of(None, None), "prompt: is None; expected a text or a mapping."),  # type: ignore[arg-type]
+        (lambda: core.endpoint_of(7), "endpoint: is 7; expected a text or a mapping."),  # type: ignore[arg-type]
+        (lambda: core.engine_of(7, None), "engine: is 7; expected a text or a mapping."),  # type: ignore[arg-type]
+        (lambda: core.key_of(7), "key: is 7; expected the name of a column, or several."),  # type: ignore[arg-type]
+        (lambda: core.key_of(["id", 7]), "key: is ['id', 7]; expected the name"),  # type: ignore[list-item]
+    ],
+)
+def test_an_argument_of_another_kind_is_told_what_is_expected(call: Any, said: str) -> None:
+    with pytest.raises(DefinitionError) as error:
+        call()
+    assert str(error.value).startswith(f"rowcall.ask: {said}")
+
+
 def test_keys_of_a_job_that_are_arguments_are_refused_in_job() -> None:
     with pytest.raises(
         DefinitionError, match=r"rowcall\.ask: job: has limits, variables\. Give arguments by their own names"
