@@ -108,9 +108,7 @@ class _Doctor:
 
     def job(self, loaded: LoadedJob, here: Surroundings | None, failure: str) -> None:
         """The endpoints of a job, then its data."""
-        names: list[str] = []
-        for one in loaded.each():
-            names += self._endpoint(one.definition, here)
+        names = [self._endpoint(one.definition, here) for one in loaded.each()]
         if here is None:
             self.done.make("SQL", partial(missing, failure))
             return

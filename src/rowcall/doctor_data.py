@@ -7,7 +7,6 @@ from functools import partial
 from typing import Protocol
 
 from rowcall import api
-from rowcall.core import sql
 from rowcall.core.definition import JobDefinition, ResponsesEngine, ServingEndpoint
 from rowcall.core.doctor.checks import Found, State, missing, ok, unknown
 from rowcall.core.doctor.principal import NOBODY, Principal
@@ -16,9 +15,10 @@ from rowcall.core.doctor.told import Told
 from rowcall.core.errors import JournalError, SqlError
 from rowcall.core.loose import text
 from rowcall.core.names import table_parts
-from rowcall.core.plan import tables_beside
+from rowcall.core.plan import RunPlan, tables_beside
 from rowcall.core.sql_failure import refused
 from rowcall.facts import LoadedJob, facts, prompt_columns
+from rowcall.sandbox.lakehouse import KIND as EMBEDDED
 from rowcall.wiring import Surroundings
 
 SQL, PROMPTS, AI_QUERY, JOURNAL, PLAN = "SQL", "prompts", "ai_query", "journal", "plan"
@@ -41,20 +41,33 @@ class DataChecks:
     stands: Found | None = None
     _looked: dict[Securable, Told] = field(default_factory=dict[Securable, Told])
 
-    def all(self, loaded: LoadedJob, needed: Sequence[str], endpoints: Sequence[str]) -> None:
-        """`needed` are the checks that SQL needs, `endpoints` those of the endpoints."""
+    def all(self, loaded: LoadedJob, needed: Sequence[str], endpoints: Sequence[Sequence[str]]) -> None:
+        """`needed` are the checks that SQL needs, `endpoints` those of each endpoint."""
         definition = loaded.definition
         self.make(SQL, self._session, needed)
         self.make(PROMPTS, partial(self._prompts, loaded), [SQL])
         self._rights(definition, needed)
         volume = _volume(definition, self.here)
         self.make(JOURNAL, partial(self._journal, volume), [*needed, str(volume)] if volume else [])
-        planned = [*endpoints, SQL, PROMPTS]
+        for one, names in zip(loaded.each(), endpoints, strict=True):
+            self._run(one, [*names, SQL, PROMPTS])
+
+    def _run(self, loaded: LoadedJob, needed: Sequence[str]) -> None:
+        """What the plan of a run says."""
+        definition = loaded.definition
+        label = f" {definition.endpoint.label}" if definition.endpoint.label else ""
+        ai_query, plan = f"{AI_QUERY}{label}", f"{PLAN}{label}"
         if isinstance(definition.endpoint, ServingEndpoint) and not isinstance(definition.engine, ResponsesEngine):
-            self.make(AI_QUERY, partial(self._ai_query, loaded), planned)
-        for one in loaded.each():
-            label = one.definition.endpoint.label
-            self.make(f"{PLAN} {label}" if label else PLAN, partial(self._plan, one), [*planned, AI_QUERY])
+            self.make(ai_query, partial(self._ai_query, loaded), needed)
+        made: list[RunPlan] = []
+        self.make(plan, partial(self._plan, loaded, made), [*needed, ai_query])
+        if (
+            made
+            and made[0].engine.kind == "responses"
+            and made[0].engine.fan_out == "executors"
+            and self.here.in_catalog
+        ):
+            self.make(f"tasks{label}", partial(_tasks, str(definition.endpoint)), [plan])
 
     def _session(self) -> Found:
         if self.stands is not None:
@@ -71,8 +84,8 @@ class DataChecks:
             columns = prompt_columns(loaded, self.here.session)
         except SqlError as error:
             remedy = ""
-            if prompts.table is not None and len(parts := table_parts(prompts.table)) == 3:
-                remedy = grant(Need(Securable("table", parts), ("SELECT",)), self.principal)
+            if prompts.table is not None:
+                remedy = grant(Need(_table(prompts.table), ("SELECT",)), self.principal)
             if refused(error.reason):
                 return missing(error.reason, remedy or "GRANT SELECT on what the query reads.")
             if error.missing:
@@ -85,14 +98,16 @@ class DataChecks:
     def _rights(self, definition: JobDefinition, needed: Sequence[str]) -> None:
         """One check for each thing in Unity Catalog that a run has to do with."""
         if not self.here.in_catalog:
-            said = f"the tables of the {self.here.session.kind} are asked for no rights"
-            self.make("rights", partial(ok, said))
+            self.make("rights", partial(_elsewhere, self.here.session.kind))
             return
         wanted: list[Need] = []
 
         def look() -> Found:
-            wanted.extend(needs(_places(definition, self.here), self._there))
-            return ok(f"{len(wanted)} things in Unity Catalog to look at")
+            places, others = _places(definition, self.here)
+            wanted.extend(needs(places, self._there))
+            if others:
+                return unknown(f"without a catalog in its name nothing can be looked up: {', '.join(others)}")
+            return ok(f"on {len(wanted)} things in Unity Catalog, as follows")
 
         self.make("rights", look, needed)
         for need in wanted:
@@ -157,29 +172,41 @@ class DataChecks:
         remedy = "Use a serverless SQL warehouse or serverless compute, and CAN QUERY on the endpoint."
         return missing(probes.refusal, remedy)
 
-    def _plan(self, loaded: LoadedJob) -> Found:
+    def _plan(self, loaded: LoadedJob, made: list[RunPlan]) -> Found:
         try:
-            plan = api.plan_here(loaded, self.here).plan
+            made.append(api.plan_here(loaded, self.here).plan)
         except SqlError as error:
             return missing(error.reason) if refused(error.reason) else unknown(error.reason)
-        said = f"{plan.rows.pending:,} rows to ask by {plan.engine.kind}: {plan.engine.reason}"
-        if plan.engine.kind == "responses" and plan.engine.fan_out == "executors" and self.here.in_catalog:
-            return unknown(
-                f"{said}. Whether Spark's tasks reach the endpoint, a run will tell", "engine: {fan_out: driver}"
-            )
-        return ok(said)
+        return ok(f"{made[0].rows.pending:,} rows to ask by {made[0].engine.kind}: {made[0].engine.reason}")
 
 
-def _places(definition: JobDefinition, here: Surroundings) -> list[Place]:
-    """What a run reads and writes; names without a catalog cannot be looked up."""
+def _tasks(endpoint: str) -> Found:
+    """Whether Spark's tasks, which make the calls, reach the endpoint: serverless ones are documented to reach no internet."""
+    remedy = "If they do not: engine: {fan_out: driver}."
+    return unknown(f"whether Spark's tasks reach {endpoint} is found out by a run", remedy)
+
+
+def _elsewhere(kind: str) -> Found:
+    if kind == EMBEDDED:
+        return ok(f"the {kind} asks for none")
+    return unknown(f"{kind} is not known to be Databricks', so nothing can be looked up")
+
+
+def _places(definition: JobDefinition, here: Surroundings) -> tuple[list[Place], list[str]]:
+    """What a run reads and writes, and the tables whose names have no catalog."""
     traces, runs = tables_beside(definition)
-    written = [table_parts(name) for name in (sql.quote_table(definition.outputs.table), traces, runs)]
-    places = [Place(Securable("table", parts), beside=parts == written[0]) for parts in written if len(parts) == 3]
-    if definition.prompts.table is not None and len(parts := table_parts(definition.prompts.table)) == 3:
-        places.append(Place(Securable("table", parts), written=False, made=False))
+    written = [definition.outputs.table, traces, runs]
+    read = [definition.prompts.table] if definition.prompts.table is not None else []
+    places = [Place(_table(name), beside=name == definition.outputs.table) for name in written]
+    places += [Place(_table(name), written=False, made=False) for name in read]
     if volume := _volume(definition, here):
         places.append(Place(volume, made=here.journal_volume is not None))
-    return places
+    whole = [place for place in places if len(place.of.parts) == 3]
+    return whole, [place.of.bare for place in places if place not in whole]
+
+
+def _table(name: str) -> Securable:
+    return Securable("table", table_parts(name))
 
 
 def _volume(definition: JobDefinition, here: Surroundings) -> Securable | None:

@@ -363,7 +363,7 @@ def test_a_job_that_needs_no_workspace_is_asked_for_none(ward: Ward) -> None:
         prompts={"query": "SELECT 1 AS id, 'x' AS text", "key": "id"},
     )
     assert "login" not in checks
-    assert "asked for no rights" in checks["rights"].found.what
+    assert checks["rights"].found.what == "the embedded lakehouse asks for none"
     assert checks["prompts"].found.state is State.OK
 
 
@@ -377,3 +377,12 @@ def test_each_of_several_endpoints_is_checked(ward: Ward, tmp_path: Path) -> Non
     checks = by_name(examine(job, ward.options()))
     assert names_of(checks, State.MISSING) == ["app nowhere"]
     assert states(checks)["serving echo-model: CAN QUERY"] is State.OK
+    assert names_of(checks, State.NOT_CHECKED) == ["app nowhere: CAN USE", "plan one"]
+    assert states(checks)["plan other"] is State.OK
+
+
+def test_tables_without_a_catalog_in_their_names_cannot_be_looked_up(ward: Ward) -> None:
+    checks = ward.examine(runs={"table": "test.doctor_runs"})
+    assert checks["rights"].found.state is State.UNKNOWN
+    assert "test.doctor_runs" in checks["rights"].found.what
+    assert worst(checks.values()) is State.OK
