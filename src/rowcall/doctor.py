@@ -112,8 +112,12 @@ class _Doctor:
         if here is None:
             self.done.make("SQL", partial(missing, failure))
             return
-        needed = [LOGIN, WORKSPACE, *(check.name for check in self.done.checks if check.name.startswith("warehouse "))]
-        DataChecks(self.done.make, here, self.principal, self.stands).all(loaded, needed, names)
+        checks = DataChecks(self.done.make, here, self.principal, self.stands)
+        warehouse = [check.name for check in self.done.checks if check.name.startswith("warehouse ")]
+        checks.sql(loaded, [LOGIN, WORKSPACE, *warehouse])
+        checks.rights(loaded.definition, [LOGIN, WORKSPACE])
+        for one, needed in zip(loaded.each(), names, strict=True):
+            checks.run(one, needed)
 
     def _login(self, kept: list[Told]) -> Found:
         """A login is one once the workspace has taken it."""

@@ -41,19 +41,20 @@ class DataChecks:
     stands: Found | None = None
     _looked: dict[Securable, Told] = field(default_factory=dict[Securable, Told])
 
-    def all(self, loaded: LoadedJob, needed: Sequence[str], endpoints: Sequence[Sequence[str]]) -> None:
-        """`needed` are the checks that SQL needs, `endpoints` those of each endpoint."""
-        definition = loaded.definition
+    def sql(self, loaded: LoadedJob, needed: Sequence[str]) -> None:
+        """The session, and what it says of the prompts."""
         self.make(SQL, self._session, needed)
         self.make(PROMPTS, partial(self._prompts, loaded), [SQL])
+
+    def rights(self, definition: JobDefinition, needed: Sequence[str]) -> None:
+        """The rights on data and the journal, which no SQL is asked for."""
         self._rights(definition, needed)
         volume = _volume(definition, self.here)
         self.make(JOURNAL, partial(self._journal, volume), [*needed, str(volume)] if volume else [])
-        for one, names in zip(loaded.each(), endpoints, strict=True):
-            self._run(one, [*names, SQL, PROMPTS])
 
-    def _run(self, loaded: LoadedJob, needed: Sequence[str]) -> None:
-        """What the plan of a run says."""
+    def run(self, loaded: LoadedJob, endpoint: Sequence[str]) -> None:
+        """What the plan of a run says; `endpoint` are the checks of its endpoint."""
+        needed = [*endpoint, SQL, PROMPTS]
         definition = loaded.definition
         label = f" {definition.endpoint.label}" if definition.endpoint.label else ""
         ai_query, plan = f"{AI_QUERY}{label}", f"{PLAN}{label}"

@@ -165,7 +165,7 @@ def url(path: str, **more: object) -> Callable[[Ward], dict[str, Any]]:
 
 NOT_ALLOWED = "[INSUFFICIENT_PERMISSIONS] Insufficient privileges: User does not have SELECT on Table. SQLSTATE: 42501"
 NO_AI_QUERY = "[AI_FUNCTION_UNSUPPORTED] ai_query is not supported on this warehouse. SQLSTATE: 0A000"
-SQL_SIDE = ("SQL", "prompts", "rights", "journal", "plan")
+SQL_SIDE = ("SQL", "prompts", "plan")
 ASKED_APP = ("app echo", "app echo: login", "app echo: CAN USE")
 OUT, TRACES, RUNS = (f"main.test.doctor_{name}" for name in ("out", "traces", "runs"))
 ELSEWHERE = {"outputs": {"table": "main.test_new.doctor_out"}}
@@ -342,7 +342,14 @@ def test_without_a_login_the_rest_is_not_checked(ward: Ward) -> None:
     assert names_of(checks, State.MISSING) == ["login"]
     assert "invalid_client" in checks["login"].found.what
     assert names_of(checks, State.OK) == ["packages"]
-    assert set(names_of(checks, State.NOT_CHECKED)) >= {"workspace", "warehouse sandbox", "app echo", *SQL_SIDE}
+    assert set(names_of(checks, State.NOT_CHECKED)) >= {
+        "workspace",
+        "warehouse sandbox",
+        "app echo",
+        "rights",
+        "journal",
+        *SQL_SIDE,
+    }
 
 
 def test_a_workspace_that_never_answers_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,9 @@ _MISSING = (
     "PATH_NOT_FOUND",
     "No commit files found in _delta_log",  # Sail, of a table whose CREATE was cancelled
 )
-_REFUSED = re.compile(r"INSUFFICIENT_PERMISSIONS|INSUFFICIENT_PRIVILEGES|PERMISSION_DENIED|does not have \w+", re.IGNORECASE)
+_REFUSED = re.compile(
+    r"INSUFFICIENT_PERMISSIONS|INSUFFICIENT_PRIVILEGES|PERMISSION_DENIED|does not have \w+", re.IGNORECASE
+)
 _DETAILS = ("JVM stacktrace:", "== SQL")
 
 
