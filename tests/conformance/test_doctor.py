@@ -12,12 +12,21 @@ from typing import Any
 import pytest
 
 from rowcall import api
+from rowcall.adapters.aside import Aside
+from rowcall.adapters.auth import WorkspaceLogin
+from rowcall.adapters.journal import FolderJournals
+from rowcall.adapters.spark import SparkSqlSession
 from rowcall.adapters.warehouse import WarehouseSqlSession
+from rowcall.adapters.workspace import DatabricksWorkspace
 from rowcall.core.doctor.checks import Check, State, worst
+from rowcall.core.doctor.principal import Principal
 from rowcall.core.errors import SqlError
-from rowcall.doctor import examine
+from rowcall.doctor import Checks, examine
+from rowcall.doctor_data import DataChecks
+from rowcall.sandbox.databricks_sql.lakehouse_sql import LakehouseSql
+from rowcall.sandbox.lakehouse import Lakehouse
 from rowcall.sandbox.process import SandboxProcess
-from rowcall.wiring import Options
+from rowcall.wiring import Options, Surroundings
 from support import VOLUME, control, fill, make_job, texts
 
 APP, SERVING = {"app": "echo"}, {"serving": "echo-model"}
@@ -386,6 +395,42 @@ def test_each_of_several_endpoints_is_checked(ward: Ward, tmp_path: Path) -> Non
     assert states(checks)["serving echo-model: CAN QUERY"] is State.OK
     assert names_of(checks, State.NOT_CHECKED) == ["app nowhere: CAN USE", "plan one"]
     assert states(checks)["plan other"] is State.OK
+
+
+@pytest.mark.parametrize(
+    ("kind", "rights", "names"),
+    [
+        (
+            "Databricks 17.3",
+            State.OK,
+            ["SQL", "prompts", "rights", "catalog main", "plan", "tasks"],
+        ),
+        ("Spark Connect at sc://x", State.UNKNOWN, ["SQL", "prompts", "rights", "journal", "plan"]),
+    ],
+)
+def test_on_a_spark(
+    house: Lakehouse, sandbox: SandboxProcess, tmp_path: Path, kind: str, rights: State, names: list[str]
+) -> None:
+    session = SparkSqlSession(LakehouseSql(house, sandbox.serving()), kind, house, ai_query=True)
+    session.create_schema("`main`.`test`")
+    login = WorkspaceLogin(sandbox.profile, sandbox.config_file)
+    here = Surroundings(session, True, DatabricksWorkspace(login), login, FolderJournals(tmp_path / "journal"))
+    job = api.load_job(make_job("doctor_spark", prompts={"query": "SELECT 1 AS id, 'x' AS text", "key": "id"}))
+    done = Checks(Aside(60))
+    checks = DataChecks(done.make, here, Principal("somebody"))
+    checks.sql(job, [])
+    checks.rights(job.definition, [])
+    checks.run(job, [])
+    found = by_name(done.checks)
+    assert set(names) <= set(found)
+    assert (found["rights"].found.state, found["plan"].found.state) == (rights, State.OK)
+    assert ("tasks" in found) == ("tasks" in names)
+    if "tasks" in names:
+        assert found["tasks"].found.state is State.UNKNOWN
+        assert found["tasks"].found.remedy == "If they do not: engine: {fan_out: driver}."
+        # The sandbox grants its own login everything, and somebody else nothing.
+        assert "USE CATALOG" in found["catalog main"].found.remedy
+        assert found["catalog main"].found.remedy.endswith(" ON CATALOG main TO `somebody`;")
 
 
 def test_tables_without_a_catalog_in_their_names_cannot_be_looked_up(ward: Ward) -> None:
