@@ -44,7 +44,7 @@ rows = parameters["table"] or pd.DataFrame(
         "text_id": ["bread", "cake", "oven"],
         "text": [
             "The bread was still warm and the staff were lovely.",
-            "The cake arrived two days late and had gone stale.",
+            "The cake arrived late and tasted awful.",
             "The bakery has three ovens.",
         ],
     }

@@ -13,6 +13,7 @@ from nbclient import NotebookClient
 from notebook_source import FOLDER, notebook_of, read
 from support import Bench
 
+pytestmark = pytest.mark.timeout(300)
 LOOK = "print(answered.to_json(orient='records', default_handler=str))"
 JOB = """
 job: from_widgets
