@@ -154,7 +154,11 @@ class DataChecks:
 
     def _journal(self, volume: Securable | None) -> Found:
         if volume is not None and not self._there(volume):
-            return ok(f"{volume} is not there yet; a run makes it")
+            if self.here.journal_volume is not None:
+                return ok(f"{volume} is not there yet; a run makes it")
+            return missing(
+                f"there is no {volume}, or it is not shown to {self.principal}", f"CREATE VOLUME {volume.bare};"
+            )
         try:
             self.here.journals.probe()
         except JournalError as error:
@@ -211,8 +215,10 @@ def _table(name: str) -> Securable:
 
 
 def _volume(definition: JobDefinition, here: Surroundings) -> Securable | None:
-    """The volume of the journals."""
+    """The volume of the journals, where they are in one of Unity Catalog's."""
     if here.journal_volume is not None:
         return Securable("volume", here.journal_volume)
+    if not here.in_catalog:
+        return None
     names = (definition.journal or "").strip("/").split("/")
     return Securable("volume", tuple(names[1:4])) if names[0] == "Volumes" and len(names) >= 4 else None

@@ -238,6 +238,8 @@ DATA = [
     Missing("a journal that can be written", "journal",
             "GRANT READ VOLUME, WRITE VOLUME ON VOLUME main.test.rowcall TO `{me}`;",
             lambda ward: ward.withhold("volume main.test.rowcall", "WRITE_VOLUME", hidden=True)),
+    Missing("the volume that the job names", "journal", "CREATE VOLUME main.test.nowhere;",
+            job={"journal": "/Volumes/main/test/nowhere/journal"}),
     Missing("SQL with ai_query", "ai_query", "serverless", refused("ai_query", NO_AI_QUERY),
             {"endpoint": SERVING, **AI_QUERY}, unchecked=("plan",)),
     Missing("a right that the plan needs", "plan", "", refused("by_key", NOT_ALLOWED)),
@@ -343,6 +345,20 @@ def test_a_url_that_answers_is_there(ward: Ward) -> None:
 def closed_port() -> int:
     with closing(socket.create_server(("127.0.0.1", 0))) as listening:
         return listening.getsockname()[1]
+
+
+def test_what_keeps_sql_from_being_opened_hides_nothing_else(ward: Ward) -> None:
+    checks = ward.examine(outputs={"table": "doctor_out"})
+    assert names_of(checks, State.MISSING) == ["SQL"]
+    assert "names no catalog and schema" in checks["SQL"].found.what
+    assert set(names_of(checks, State.OK)) == {
+        "packages",
+        "login",
+        "workspace",
+        "clock",
+        "warehouse sandbox",
+        *ASKED_APP,
+    }
 
 
 def test_without_a_login_the_rest_is_not_checked(ward: Ward) -> None:
