@@ -1,14 +1,15 @@
--- How the asked requests of the staged view ended.
+-- How the asked requests of the staged view ended, and when the last of them was answered. Of tokens that nobody told the sum is NULL.
 SELECT
   outcome,
   error.kind AS kind,
   count(*) AS requests,
   sum(greatest(attempts - 1, 0)) AS retries,
-  sum(coalesce(usage.input_tokens, 0)) AS input_tokens,
-  sum(coalesce(usage.output_tokens, 0)) AS output_tokens,
-  sum(coalesce(usage.cached_tokens, 0)) AS cached_tokens,
-  sum(coalesce(usage.reasoning_tokens, 0)) AS reasoning_tokens,
-  sum(cost) AS cost
+  sum(usage.input_tokens) AS input_tokens,
+  sum(usage.output_tokens) AS output_tokens,
+  sum(usage.cached_tokens) AS cached_tokens,
+  sum(usage.reasoning_tokens) AS reasoning_tokens,
+  sum(cost) AS cost,
+  unix_micros(max(answered_at)) AS last_answered_us
 FROM (
   SELECT
     *,

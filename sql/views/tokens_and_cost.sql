@@ -1,4 +1,4 @@
--- Tokens and cost by job and endpoint since the first run, and what a request took of them.
+-- Tokens and cost by job and endpoint since the first run, and what a request took of them, as far as it was told.
 CREATE OR REPLACE VIEW $view AS
 SELECT
   job,
@@ -11,9 +11,10 @@ SELECT
   sum(output_tokens) AS output_tokens,
   sum(reasoning_tokens) AS reasoning_tokens,
   sum(input_tokens + output_tokens) AS tokens,
-  CAST(sum(input_tokens + output_tokens) AS DOUBLE) / nullif(sum(asked), 0) AS tokens_a_request,
+  CAST(sum(input_tokens + output_tokens) AS DOUBLE)
+    / nullif(sum(CASE WHEN input_tokens + output_tokens IS NOT NULL THEN asked END), 0) AS tokens_a_request,
   sum(cost) AS cost,
-  sum(cost) / nullif(sum(asked), 0) AS cost_a_request,
+  sum(cost) / nullif(sum(CASE WHEN cost IS NOT NULL THEN asked END), 0) AS cost_a_request,
   max(started_at) AS last_started
 FROM $runs
 GROUP BY job, endpoint, currency

@@ -20,7 +20,7 @@ from rowcall.core.job_file.reader import MAX_CHARACTERS, locate, parse_jobs
 from rowcall.core.plan import RunOptions, RunPlan, bind, make_plan, tables_beside
 from rowcall.core.ports import Reporter, Row
 from rowcall.core.records import Progress
-from rowcall.core.report import RunRow
+from rowcall.core.report import ROWS_LATER, RunRow
 from rowcall.core.shards import Cut, read_shard
 from rowcall.facts import LoadedJob, count_rows, evidence, facts
 from rowcall.notebook import NotebookReporter, Run
@@ -224,7 +224,7 @@ def _context(here: Surroundings, plan: RunPlan, cut: Cut | None) -> dict[str, st
         "git_commit": os.environ.get("GIT_COMMIT"),
         "bundle_target": os.environ.get("BUNDLE_TARGET"),
         "endpoint": plan.endpoint_label,
-        "rows_left_for_later": str(plan.rows.later or ""),
+        ROWS_LATER: str(plan.rows.later or ""),
         "shards": None if cut is None else str(cut.shards),
         "job_run": None if cut is None else cut.job_run,
     }

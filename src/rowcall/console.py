@@ -115,7 +115,7 @@ def print_summary(console: Console, row: RunRow, job: str) -> None:
         console.print(plain(f"  bound by: {row.bound_by}"))
     console.print(plain(f"  answers {row.outputs_table}   traces {row.traces_table}   run {row.run_id}"))
     left = row.pending_rows - row.ok - row.failures.get(ErrorKind.NULL_PROMPT, 0)
-    left += int(row.context.get("rows_left_for_later", 0))
+    left += row.rows_later
     if left:
         look = f"rowcall failures {row.run_id}   ·   " if row.failed else ""
         console.print(

@@ -42,10 +42,15 @@ def print_costs(console: Console, rows: Sequence[Mapping[str, object]]) -> None:
 
 
 def _cost_row(row: Mapping[str, object]) -> dict[str, object]:
-    counts = {title: f"{int(str(row[name] or 0)):,}" for name, title in _COUNTS.items()}
+    counts = {title: _told(row[name]) for name, title in _COUNTS.items()}
     money = {title: _money(row[name], row["currency"]) for name, title in _MONEY.items()}
     times = {title: row[name] for name, title in _TIMES.items()}
     return {"job": row["job"], "endpoint": row["endpoint"], **counts, **money, **times}
+
+
+def _told(value: object) -> str:
+    """A count; nothing where nobody told it."""
+    return "" if value is None else f"{int(str(value)):,}"
 
 
 def _money(amount: object, currency: object) -> str:

@@ -76,8 +76,9 @@ def _recover_one(
         publisher.collect_left()
         publisher.publish()
         if not manifest["over"]:
-            now = time.time_ns() // 1000
-            row = report.ended(row, "interrupted", "found dead by the next run", publisher.tally(), now)
+            total, spoken = publisher.tally(), journal.noted_at(ALIVE_NOTE)
+            lived = report.last_sign(row, total, spoken, time.time_ns() // 1000)
+            row = report.ended(row, "interrupted", "found dead by the next run", total, lived)
         publisher.write_run(row)
         publisher.drop_working_tables()
     except SqlError as error:

@@ -88,7 +88,8 @@ def test_structured_answers_are_compared_field_by_field(anywhere: Bench):
 
 def test_maps_are_the_same_in_any_order(anywhere: Bench):
     schema = {"schema": {"counts": "map<string,int>", "parts": "array<struct<of: map<string,int>>>"}}
-    one, turned = ('{"counts":%s,"parts":[{"of":%s}]}' % (text, text) for text in ('{"a":1,"b":2}', '{"b":2,"a":1}'))
+    one = '{"counts":{"a":1,"b":2},"parts":[{"of":{"a":1,"b":2}}]}'
+    turned = '{"counts":{"b":2,"a":1},"parts":[{"of":{"b":2,"a":1}}]}'
     other = '{"counts":{"a":1},"parts":[{"of":{"a":1,"b":2}}]}'
     runs = {"table": "main.test.compare_maps_runs"}
     for job, texts in (("compare_maps_a", [one, one]), ("compare_maps_b", [turned, other])):

@@ -56,7 +56,7 @@ def test_runs_by_day_add_up_to_the_runs(rows: Rows, runs: list[RunRow]) -> None:
     for run in runs:
         row = by_job[run.job]
         assert (row["runs"], row["asked"], row["ok"], row["failed"]) == (1, run.asked, run.ok, run.failed)
-        assert row["tokens"] == run.input_tokens + run.output_tokens
+        assert row["tokens"] == run.tokens
         assert row["cost"] == pytest.approx(run.cost) if run.cost is not None else row["cost"] is None
         assert row["ok_share"] == pytest.approx(run.ok / run.asked)
         assert row["seconds"] == pytest.approx(run.seconds)
@@ -74,7 +74,9 @@ def test_tokens_and_cost_are_told_by_job_and_endpoint(rows: Rows, runs: list[Run
     one = told["dash_one", "app echo"]
     assert one["currency"] == "USD"
     assert one["cost_a_request"] == pytest.approx((runs[0].cost or 0) / 8)
-    assert one["tokens_a_request"] == pytest.approx((runs[0].input_tokens + runs[0].output_tokens) / 8)
+    assert one["tokens_a_request"] == pytest.approx((runs[0].tokens or 0) / 8)
+    in_sql = told["dash_sql", "serving echo-model"]
+    assert (in_sql["asked"], in_sql["input_tokens"], in_sql["tokens_a_request"]) == (4, None, None)
 
 
 def test_latencies_are_those_of_calls_over_http(rows: Rows, session: SqlSession, runs: list[RunRow]) -> None:

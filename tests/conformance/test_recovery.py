@@ -62,6 +62,21 @@ def test_durable_answers_of_a_dead_run_are_published_and_not_asked(bench: Bench)
     assert journal.segments() == []
 
 
+def test_a_dead_run_ended_when_it_last_gave_a_sign_of_life(bench: Bench):
+    job = make_job("lived")
+    bench.fill("lived", texts(2))
+    plan, journal = dead_run(bench, job, answers=0)
+    long_ago, end = time.time() - 500_000, time.time() - 400_000
+    begin(journal, publishing_of(plan), report.started(plan, round(long_ago * 1e6), "0", {}))
+    journal.write_note(ALIVE_NOTE, json.dumps({"run_id": plan.run_id, "state": "holds", "host": "elsewhere"}))
+    os.utime(Path(journal.place) / "notes" / ALIVE_NOTE, (end, end))
+    bench.run(job)
+    (dead,) = bench.session.query(
+        f"SELECT unix_micros(ended_at) - unix_micros(started_at) AS took FROM {job.runs.table} WHERE run_id = '{plan.run_id}'"
+    )
+    assert dead["took"] == pytest.approx(100_000 * 1e6, abs=2e6)
+
+
 def test_recovering_twice_changes_nothing(bench: Bench):
     job = make_job("twice_left")
     bench.fill("twice_left", texts(3))

@@ -332,4 +332,4 @@ def test_costs_are_read_by_people() -> None:
     print_costs(on, [{**row, "first_run": dt.datetime(2026, 1, 2, 3), "last_run": None}])
     header, line = (" ".join(line.split()) for line in written(on).splitlines())
     assert header == "job endpoint runs asked ok tokens in cached out reasoning cost 1,000 ok first run last run"
-    assert line == "x app y 2 1,500 1,400 9,000,000 0 5 0 1.5000 EUR 1.0700 EUR 2026-01-02 03:00:00"
+    assert line == "x app y 2 1,500 1,400 9,000,000 5 0 1.5000 EUR 1.0700 EUR 2026-01-02 03:00:00"

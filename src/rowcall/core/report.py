@@ -14,23 +14,27 @@ from rowcall.core.sql import bare_name
 if TYPE_CHECKING:
     import pyarrow as pa
 
+ROWS_LATER = "rows_left_for_later"
+"""What in a run's context tells how many rows a limit has left to a later run."""
 Status = Literal["running", "done", "stopped", "failed", "interrupted"]
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How the asked requests ended. `failures` counts those without an ok answer by outcome, or by kind for errors."""
+    """How the asked requests ended. `failures` counts those without an ok answer by outcome, or by kind for errors; tokens that
+    nobody told are None. `last_answered` is in Unix microseconds."""
 
     asked: int = 0
     ok: int = 0
     retries: int = 0
     failures: Mapping[str, int] | None = None
-    input_tokens: int = 0
-    output_tokens: int = 0
+    input_tokens: int | None = 0
+    output_tokens: int | None = 0
     cost: float | None = None
-    cached_tokens: int = 0
-    reasoning_tokens: int = 0
+    cached_tokens: int | None = 0
+    reasoning_tokens: int | None = 0
     slot_seconds: Seconds = field(default_factory=dict[str, float])
+    last_answered: int | None = None
 
     @property
     def failed(self) -> int:
@@ -39,7 +43,8 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """A row of the runs table. Times are Unix microseconds. What has a default here the manifests of earlier versions lack."""
+    """A row of the runs table. Times are Unix microseconds; tokens that nobody told are None. What has a default here the manifests
+    of earlier versions lack."""
 
     run_id: str
     job: str
@@ -61,8 +66,8 @@ class RunRow:
     failed: int
     retries: int
     failures: Mapping[str, int]
-    input_tokens: int
-    output_tokens: int
+    input_tokens: int | None
+    output_tokens: int | None
     cost: float | None
     currency: str | None
     started_at: int
@@ -70,10 +75,20 @@ class RunRow:
     rowcall_version: str
     statement_ids: Sequence[str]
     context: Mapping[str, str]
-    cached_tokens: int = 0
-    reasoning_tokens: int = 0
+    cached_tokens: int | None = 0
+    reasoning_tokens: int | None = 0
     slot_seconds: Seconds = field(default_factory=dict[str, float])
     bound_by: str | None = None
+
+    @property
+    def rows_later(self) -> int:
+        """Rows that a limit has left to a later run."""
+        return rows_later(self.context)
+
+    @property
+    def tokens(self) -> int | None:
+        """In and out together; None where nobody told any."""
+        return _sum([self.input_tokens, self.output_tokens])
 
     @property
     def seconds(self) -> float:
@@ -101,7 +116,7 @@ def row_of(found: Mapping[str, Any]) -> RunRow:
     given = {name: found[name] for name in names if name in found}
     kept: dict[str, Any] = {
         **{name: found.get(name) or {} for name in ("failures", "context", "slot_seconds")},
-        **{name: found.get(name) or 0 for name in ("cached_tokens", "reasoning_tokens")},
+        **{name: found.get(name) for name in ("cached_tokens", "reasoning_tokens")},
         "statement_ids": found.get("statement_ids") or [],
         "started_at": found["started_us"],
         "ended_at": found["ended_us"],
@@ -110,25 +125,32 @@ def row_of(found: Mapping[str, Any]) -> RunRow:
 
 
 def tally(rows: Sequence[Mapping[str, Any]], slot_seconds: Seconds | None = None) -> Tally:
-    """Read the rows of `sql/statements/summary.sql`."""
+    """Read the rows of `sql/statements/summary.sql`. Of what a run of an earlier version left, they lack some columns."""
     failures: dict[str, int] = {}
     for row in rows:
         if row["outcome"] != Outcome.OK:
             name = str(row["kind"] if row["outcome"] == Outcome.ERROR else row["outcome"])
             failures[name] = failures.get(name, 0) + int(row["requests"])
-    costs = [float(row["cost"]) for row in rows if row["cost"] is not None]
+    answered = [int(row["last_answered_us"]) for row in rows if row.get("last_answered_us") is not None]
     return Tally(
         asked=sum(int(row["requests"]) for row in rows),
         ok=sum(int(row["requests"]) for row in rows if row["outcome"] == Outcome.OK),
         retries=sum(int(row["retries"] or 0) for row in rows),
         failures=failures,
-        input_tokens=sum(int(row["input_tokens"] or 0) for row in rows),
-        output_tokens=sum(int(row["output_tokens"] or 0) for row in rows),
-        cost=sum(costs) if costs else None,
-        cached_tokens=sum(int(row.get("cached_tokens") or 0) for row in rows),
-        reasoning_tokens=sum(int(row.get("reasoning_tokens") or 0) for row in rows),
+        input_tokens=_sum([row["input_tokens"] for row in rows]),
+        output_tokens=_sum([row["output_tokens"] for row in rows]),
+        cost=_sum([row["cost"] for row in rows]) if rows else None,
+        cached_tokens=_sum([row.get("cached_tokens") for row in rows]),
+        reasoning_tokens=_sum([row.get("reasoning_tokens") for row in rows]),
         slot_seconds=slot_seconds or {},
+        last_answered=max(answered, default=None),
     )
+
+
+def _sum(told: Sequence[Any]) -> Any:
+    """The sum of what was told; None where there was something to tell and nothing was."""
+    known = [value for value in told if value is not None]
+    return sum(known) if known or not told else None
 
 
 def started(plan: RunPlan, started_at: int, version: str, context: Mapping[str, str]) -> RunRow:
@@ -165,6 +187,19 @@ def started(plan: RunPlan, started_at: int, version: str, context: Mapping[str, 
         statement_ids=[],
         context=dict(context),
     )
+
+
+def rows_later(context: Mapping[str, str]) -> int:
+    """What the context of a run says of rows that a limit has left to a later one."""
+    said = context.get(ROWS_LATER, "")
+    return int(said) if said.isdecimal() else 0
+
+
+def last_sign(row: RunRow, total: Tally, spoken: float | None, now: int) -> int:
+    """When a run that is dead last showed that it lived, in Unix microseconds: by an answer, or by its word, `spoken` in seconds.
+    Clocks may differ, so that it is between the start and `now`."""
+    signs = (total.last_answered or 0, round((spoken or 0.0) * 1e6))
+    return max(row.started_at, min(now, max(signs)))
 
 
 def ended(
@@ -208,6 +243,7 @@ def record(row: RunRow) -> "pa.Table":
         "concurrency": pa.int32(),
         "tasks": pa.int32(),
         "cost": pa.float64(),
+        **dict.fromkeys(("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens"), number),
         "started_at": when,
         "ended_at": when,
     }

@@ -32,7 +32,7 @@ def summary_html(row: RunRow) -> str:
     facts: dict[str, object] = {
         "run": row.run_id,
         "asked": f"{row.endpoint} with {row.engine}",
-        "rows": f"{row.source_rows:,}: {row.pending_rows:,} to ask, {row.answered_rows:,} answered, {row.duplicate_rows:,} alike",
+        "rows": _rows(row),
         row.status: row.message,
         "bound by": row.bound_by,
         "answers": row.outputs_table,
@@ -40,6 +40,12 @@ def summary_html(row: RunRow) -> str:
     }
     head = f"<div><b>{mark} {_text(row.job)}</b> &nbsp; {_text(summary_line(row))}</div>"
     return _box([head, _bar({"ok": row.ok, "failed": row.failed, "left": left}), _facts(facts)])
+
+
+def _rows(row: RunRow) -> str:
+    """`240: 50 to ask, 0 answered, 0 alike, 190 left for later`"""
+    later = f", {row.rows_later:,} left for later" if row.rows_later else ""
+    return f"{row.source_rows:,}: {row.pending_rows:,} to ask, {row.answered_rows:,} answered, {row.duplicate_rows:,} alike{later}"
 
 
 def framed(page: str) -> str:

@@ -66,7 +66,7 @@ def summary_line(row: RunRow) -> str:
     parts = [f"{row.asked:,} asked", f"{row.ok:,} ok"]
     parts += [f"{count:,} {name}" for name, count in sorted(row.failures.items(), key=lambda item: -item[1])]
     parts += [f"{row.retries:,} {plural('retry', row.retries)}"] if row.retries else []
-    parts += [f"{row.input_tokens + row.output_tokens:,} tokens"] if row.input_tokens or row.output_tokens else []
+    parts += [f"{row.tokens:,} tokens"] if row.tokens else []
     parts += [duration(row.seconds)]
     parts += [f"{row.cost:,.4f} {row.currency}"] if row.cost is not None else []
     return " · ".join(parts)

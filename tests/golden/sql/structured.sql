@@ -179,12 +179,12 @@ CREATE TABLE IF NOT EXISTS `main`.`rowcall`.`runs` (
   failed BIGINT,
   retries BIGINT COMMENT 'Attempts beyond the first',
   failures MAP<STRING, BIGINT> COMMENT 'Requests without an ok answer, by outcome or kind of error',
-  input_tokens BIGINT,
-  output_tokens BIGINT,
+  input_tokens BIGINT COMMENT 'As told by the endpoint; NULL where it told none',
+  output_tokens BIGINT COMMENT 'As told by the endpoint; NULL where it told none',
   cost DOUBLE,
   currency STRING,
   started_at TIMESTAMP,
-  ended_at TIMESTAMP,
+  ended_at TIMESTAMP COMMENT 'Of a run that was interrupted, its last sign of life',
   rowcall_version STRING,
   statement_ids ARRAY<STRING> COMMENT 'Its statements in the query history of the SQL warehouse, in order',
   context MAP<STRING, STRING> COMMENT 'Where it ran: host, git commit, Databricks job and run ids, its journal',
@@ -318,17 +318,18 @@ WHEN MATCHED THEN UPDATE SET *
 WHEN NOT MATCHED THEN INSERT *;
 
 -- name: summary
--- How the asked requests of the staged view ended.
+-- How the asked requests of the staged view ended, and when the last of them was answered. Of tokens that nobody told the sum is NULL.
 SELECT
   outcome,
   error.kind AS kind,
   count(*) AS requests,
   sum(greatest(attempts - 1, 0)) AS retries,
-  sum(coalesce(usage.input_tokens, 0)) AS input_tokens,
-  sum(coalesce(usage.output_tokens, 0)) AS output_tokens,
-  sum(coalesce(usage.cached_tokens, 0)) AS cached_tokens,
-  sum(coalesce(usage.reasoning_tokens, 0)) AS reasoning_tokens,
-  sum(cost) AS cost
+  sum(usage.input_tokens) AS input_tokens,
+  sum(usage.output_tokens) AS output_tokens,
+  sum(usage.cached_tokens) AS cached_tokens,
+  sum(usage.reasoning_tokens) AS reasoning_tokens,
+  sum(cost) AS cost,
+  unix_micros(max(answered_at)) AS last_answered_us
 FROM (
   SELECT
     *,

@@ -1,7 +1,7 @@
 """What a run came to: its tally, and its row in the runs table."""
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import pyarrow as pa
@@ -95,6 +95,17 @@ class TestTally:
         made = report.tally([summary("error", 1, "timeout"), summary("invalid", 2, "bad_reply"), summary("invalid", 3)])
         assert made.failures == {"timeout": 1, "invalid": 5}
 
+    def test_tokens_that_nobody_told_are_unknown_and_none_at_all_are_zero(self) -> None:
+        told = report.tally([summary("ok", 5, input_tokens=None, output_tokens=0)])
+        assert (told.input_tokens, told.output_tokens, told.cached_tokens) == (None, 0, None)
+        some = report.tally([summary("ok", 5, input_tokens=7), summary("error", 1, "timeout", input_tokens=None)])
+        assert some.input_tokens == 7
+
+    def test_knows_when_the_last_answer_came(self) -> None:
+        rows = [summary("ok", 5, last_answered_us=STARTED + 3), summary("invalid", 1, last_answered_us=STARTED + 7)]
+        assert report.tally(rows).last_answered == STARTED + 7
+        assert report.tally([summary("ok", 5)]).last_answered is None
+
     def test_without_a_price_there_is_no_cost(self) -> None:
         assert report.tally([summary("ok", 5)]).cost is None
 
@@ -120,6 +131,29 @@ class TestRunRow:
         assert (over.asked, over.ok, over.failed, over.retries) == (7, 5, 2, 3)
         assert (over.failures, over.input_tokens, over.output_tokens, over.cost) == ({"timeout": 2}, 100, 20, 0.5)
         assert over.pending_rows == 7
+
+    @pytest.mark.parametrize(
+        ("answered", "spoken", "lived"),
+        [
+            (None, None, 0.0),
+            (12.0, None, 12.0),
+            (12.0, 19.0, 19.0),
+            (26.0, 19.0, 26.0),
+            (None, -5.0, 0.0),
+            (None, 99.0, 60.0),
+        ],
+    )
+    def test_a_dead_run_ended_with_its_last_sign_of_life(
+        self, answered: float | None, spoken: float | None, lived: float
+    ) -> None:
+        total = Tally(last_answered=None if answered is None else STARTED + round(answered * 1e6))
+        said = None if spoken is None else STARTED / 1e6 + spoken
+        assert report.last_sign(row(), total, said, STARTED + 60_000_000) == STARTED + round(lived * 1e6)
+
+    def test_a_row_with_unknown_tokens_has_columns_of_numbers(self) -> None:
+        over = report.ended(row(), "done", None, Tally(asked=7, ok=7, input_tokens=None), STARTED)
+        assert report.record(over).schema.field("input_tokens").type == "int64"
+        assert (over.tokens, replace(over, output_tokens=None).tokens) == (0, None)
 
     def test_as_json_has_times_as_seconds(self) -> None:
         over = report.ended(row(), "done", None, Tally(asked=7, ok=7), STARTED + 2_500_000)

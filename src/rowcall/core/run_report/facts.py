@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from rowcall.core.report import ROWS_LATER, rows_later
 from rowcall.core.run_report.headline import Counts, Run
 from rowcall.core.run_report.words import count, money, percent, time_taken
 from rowcall.core.shown import plural, shorten
@@ -57,7 +58,10 @@ def tokens(run: Run, counts: Counts) -> list[tuple[str, str, str]]:
     if not run["input_tokens"] and not run["output_tokens"]:
         return []
     asked = max(counts.asked, 1)
-    rows = [(name, count(number or 0), count((number or 0) / asked)) for name, number in kinds.items()]
+    rows = [
+        (name, "–", "") if number is None else (name, count(number), count(number / asked))
+        for name, number in kinds.items()
+    ]
     if run["cost"] is not None:
         rows.append(("cost", money(run["cost"], run["currency"]), money(run["cost"] / asked, run["currency"])))
     return rows
@@ -80,12 +84,16 @@ def plan(run: Run) -> Iterator[Fact]:
         ("answered_rows", "answered before"),
         ("pending_rows", "requests to ask"),
     )
-    yield "rows", ", ".join(f"{count(run[name] or 0)} {what}" for name, what in rows)
+    said, context = [f"{count(run[name] or 0)} {what}" for name, what in rows], dict(run["context"] or {})
+    if later := rows_later(context):
+        said.append(f"{count(later)} left for a later run")
+    yield "rows", ", ".join(said)
     for name in ("outputs", "traces"):
         yield f"{name} table", str(run[f"{name}_table"])
     yield "definition", str(run["definition_hash"])
     yield "rowcall", str(run["rowcall_version"])
-    for name, value in sorted((run["context"] or {}).items()):
-        yield name.replace("_", " "), shorten(value, 500)
+    for name, value in sorted(context.items()):
+        if name != ROWS_LATER:
+            yield name.replace("_", " "), shorten(value, 500)
     if run["statement_ids"]:
         yield "SQL statements", f"{count(len(run['statement_ids']))}, their ids are in the runs table"

@@ -92,14 +92,18 @@ def tiles(run: Run, found: Found | None, counts: Counts, seconds: float) -> list
         ),
         Tile(count(counts.ok), "ok", f"{percent(counts.ok, counts.asked)} of those asked" if counts.asked else ""),
         Tile(count(counts.failed), "failed", said_failures(counts) if counts.failed else "none"),
-        Tile(
-            duration(seconds), "wall time", "so far" if run["ended_us"] is None else "reading and publishing included"
-        ),
+        Tile(duration(seconds), "wall time", _about_time(run)),
         _rate(found),
         _in_flight(run, found),
-        _tokens(run),
+        _tokens(run, counts),
         _cost(run, counts),
     ]
+
+
+def _about_time(run: Run) -> str:
+    if run["ended_us"] is None:
+        return "so far"
+    return "up to its last sign of life" if run["status"] == "interrupted" else "reading and publishing included"
 
 
 def _rate(found: Found | None) -> Tile:
@@ -121,18 +125,28 @@ def _in_flight(run: Run, found: Found | None) -> Tile:
     return Tile(rate(found.attempt_seconds / found.seconds), "calls in flight", f"{limit}, on average while asking")
 
 
-def _tokens(run: Run) -> Tile:
+def _tokens(run: Run, counts: Counts) -> Tile:
     sent, received = run["input_tokens"] or 0, run["output_tokens"] or 0
     if not sent + received:
-        why = "told when the run is over" if run["status"] == "running" else "the endpoint told none"
-        return Tile("–", "tokens", why if run["engine"] != "ai_query" else "ai_query tells none")
+        return Tile("–", "tokens", _no_tokens(run, counts))
     return Tile(count(sent + received), "tokens", f"{count(sent)} in, {count(received)} out")
+
+
+def _no_tokens(run: Run, counts: Counts) -> str:
+    if run["engine"] == "ai_query":
+        return "ai_query tells none"
+    return _not_yet(run, counts) or "the endpoint told none"
 
 
 def _cost(run: Run, counts: Counts) -> Tile:
     if run["cost"] is None:
-        return Tile(
-            "–", "cost", "the job names no price" if run["status"] != "running" else "told when the run is over"
-        )
+        why = _not_yet(run, counts) or "the endpoint told no tokens"
+        return Tile("–", "cost", why if run["currency"] else "the job names no price")
     each = f"{money(run['cost'] / counts.asked, run['currency'])} a request" if counts.asked else ""
     return Tile(money(run["cost"], run["currency"]), "cost", each)
+
+
+def _not_yet(run: Run, counts: Counts) -> str:
+    if run["status"] == "running":
+        return "told when the run is over"
+    return "" if counts.asked else "nothing was asked to the end"

@@ -125,10 +125,11 @@ def _attempts(found: Found) -> str:
     if not failed:
         return f"None of the {count(found.attempts)} attempts failed."
     share = percent(failed, found.attempts)
-    again = found.attempts - sum(row["calls"] for row in found.outcomes if row["kind"] != "null_prompt")
+    again = max(0, found.attempts - sum(row["calls"] for row in found.outcomes if row["kind"] != "null_prompt"))
+    were = "was" if again == 1 else "were"
     return (
         f"{count(failed)} of {count(found.attempts)} attempts failed ({share}); "
-        f"{count(max(again, 0))} were made because one before had failed or its answer did not fit."
+        f"{count(again)} {were} made because one before had failed or its answer did not fit."
     )
 
 

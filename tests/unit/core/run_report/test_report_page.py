@@ -1,5 +1,6 @@
 """What a report says, for every way a run may end."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -210,7 +211,39 @@ def test_a_run_of_an_earlier_version_lacks_its_newer_columns() -> None:
     older = dict.fromkeys(("slot_seconds", "bound_by", "cached_tokens", "reasoning_tokens", "context", "statement_ids"))
     page = make_page(run(**older), found())
     assert (page.states, page.bound_by) == ([], "")
-    assert page.tokens[1] == ("of them from the endpoint's cache", "0", "0")
+    assert page.tokens[1] == ("of them from the endpoint's cache", "–", "")
+
+
+@pytest.mark.parametrize(
+    ("changes", "tokens", "cost"),
+    [
+        ({"ok": 0}, "the endpoint told none", "the endpoint told no tokens"),
+        ({"currency": None}, "the endpoint told none", "the job names no price"),
+        ({"asked": 0, "ok": 0, "failures": {}}, "nothing was asked to the end", "nothing was asked to the end"),
+        ({"status": "running", "ended_us": None}, "told when the run is over", "told when the run is over"),
+    ],
+)
+def test_why_there_are_no_tokens_and_no_cost(changes: dict[str, Any], tokens: str, cost: str) -> None:
+    page = make_page(run(**{"input_tokens": None, "output_tokens": None, "cost": None, **changes}), Found((), ()))
+    assert (tile(page, "tokens"), tile(page, "cost")) == (("–", tokens), ("–", cost))
+
+
+def test_one_more_attempt_was_made() -> None:
+    answered, turned_away = found().exchanges
+    page = make_page(run(), replace(found(), exchanges=[{**answered, "attempts": 7}, turned_away]))
+    assert "; 1 was made because" in page.attempts
+
+
+def test_rows_add_up_where_a_limit_left_some() -> None:
+    limited = run(source_rows=200, duplicate_rows=0, pending_rows=100, context={"rows_left_for_later": "100"})
+    facts = dict(make_page(limited, found()).plan)
+    said = "200 in the prompt table, 0 with the request of another, 0 answered before, 100 requests to ask"
+    assert facts["rows"] == f"{said}, 100 left for a later run"
+    assert "rows left for later" not in facts
+
+
+def test_an_interrupted_run_lasted_up_to_its_last_sign_of_life() -> None:
+    assert tile(make_page(run(status="interrupted"), found()), "wall time") == ("12 s", "up to its last sign of life")
 
 
 def test_a_run_over_midnight_says_both_days() -> None:
