@@ -145,8 +145,13 @@ def shard(
     loaded, asked = _one(load_job(job, variables)), options or Options()
     engine_to_cut(loaded)
     with surroundings(loaded.definition, replace(asked, spark=spark) if spark is not None else asked) as here:
-        outside = runner.Outside(here.session, here.journals, here.connect(loaded.definition), reporter or Quiet())
-        return run_shard(loaded.definition, read_shard(number), cut, outside)
+        return shard_here(loaded, here, number, cut, reporter=reporter or Quiet())
+
+
+def shard_here(loaded: LoadedJob, here: Surroundings, number: str, cut: Cut, *, reporter: Reporter) -> Asked:
+    """`shard` in surroundings that are open already."""
+    outside = runner.Outside(here.session, here.journals, here.connect(loaded.definition), reporter)
+    return run_shard(loaded.definition, read_shard(number), cut, outside)
 
 
 def engine_to_cut(loaded: LoadedJob) -> ResponsesEngine | AutoEngine:
@@ -165,10 +170,11 @@ def run_here(
     only_new: bool = False,
     limit: int | None = None,
     wait: bool = False,
+    cut: Cut | None = None,
     reporter: Reporter,
 ) -> RunRow:
     """`run` in surroundings that are open already."""
-    return _run(loaded, here, _run_options(only_new=only_new, limit=limit), reporter, wait=wait)
+    return _run(loaded, here, _run_options(only_new=only_new, limit=limit, cut=cut), reporter, wait=wait)
 
 
 def _run(loaded: LoadedJob, here: Surroundings, given: RunOptions, reporter: Reporter, *, wait: bool) -> RunRow:

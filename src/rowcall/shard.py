@@ -69,14 +69,21 @@ def run_shard(definition: JobDefinition, shard: Shard, cut: Cut, outside: Outsid
 
     Raises `RunError` where no coordinator comes in time, or one of another version, and where the part could not be asked.
     """
-    found = _Waiting(definition, shard, cut, outside).until_open()
+    waiting = _Waiting(definition, shard, cut, outside)
+    found = waiting.until_open()
     if isinstance(found, Asked):
         return found
     if found.opening.closed or shard.part >= found.opening.parts:
         needed = "no more rows to ask" if found.opening.closed else f"rows and calls for {found.opening.parts} shards"
         return Asked(str(shard), definition.job, found.run_id, "done", message=f"the run has {needed}")
     outside.reporter.step(f"asking the rows of shard {shard} of run {found.run_id}")
-    return _ask(definition, shard, found, outside)
+    try:
+        return _ask(definition, shard, found, outside)
+    except RunError:
+        over = waiting.over()
+        if over is None:
+            raise
+        return over
 
 
 class _Waiting:
@@ -99,7 +106,7 @@ class _Waiting:
                 return found
             if waited - asked >= ENDED_SECONDS:
                 asked = waited
-                if (over := self._over()) is not None:
+                if (over := self.over()) is not None:
                     return over
             if waited - told >= TELL_SECONDS:
                 told = waited
@@ -128,8 +135,8 @@ class _Waiting:
         except OSError:
             return None
 
-    def _over(self) -> Asked | None:
-        """Whether a run of the same job run went to its end before this shard came."""
+    def over(self) -> Asked | None:
+        """Whether a run of the same job run has gone to its end without this shard."""
         session, (_, runs) = self._outside.session, tables_beside(self._definition)
         given = {"job": self._definition.job, "job_run": self._cut.job_run, "endpoint": self._endpoint}
         session.refresh()

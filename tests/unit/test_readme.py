@@ -125,9 +125,14 @@ def test_make_targets_exist() -> None:
     assert set(listed.split(", ")) == targets
 
 
-def test_task_on_databricks_runs_an_entry_point_with_a_command_there_is() -> None:
-    (block,) = fences("yaml task")
-    (task,) = yaml.safe_load(block)["tasks"]
+def tasks() -> list[dict[str, Any]]:
+    """The tasks that run something, those of a loop instead of the loop."""
+    shown = [task for block in fences("yaml task") for task in yaml.safe_load(block)["tasks"]]
+    return [task["for_each_task"]["task"] if "for_each_task" in task else task for task in shown]
+
+
+@pytest.mark.parametrize("task", tasks(), ids=lambda task: task["task_key"])
+def test_task_on_databricks_runs_an_entry_point_with_a_command_there_is(task: dict[str, Any]) -> None:
     wheel = task["python_wheel_task"]
     scripts = re.search(r"^\[project\.scripts\]\n(.+)$", (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     assert scripts is not None
