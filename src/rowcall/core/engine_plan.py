@@ -21,7 +21,7 @@ TRIAL_ROWS = 3
 @dataclass(frozen=True, slots=True)
 class ResponsesPlan:
     """HTTP calls, at most `concurrency` at once; `adaptive` finds out how many the endpoint takes. `cut` is there where shards make
-    them. Times are in seconds."""
+    them; `fell_back` says that executors would, if they reached the endpoint. Times are in seconds."""
 
     kind: Literal["responses"]
     reason: str
@@ -35,6 +35,7 @@ class ResponsesPlan:
     flush_seconds: float
     publish_seconds: float
     cut: Cut | None = None
+    fell_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,7 @@ def responses_plan(engine: ResponsesEngine | AutoEngine, reason: str, where: Whe
         flush_seconds=engine.flush_seconds,
         publish_seconds=engine.publish_seconds,
         cut=where.cut,
+        fell_back=fan_out == "driver" and where.out_of_reach is not None,
     )
 
 

@@ -11,7 +11,7 @@ from rowcall.core.shown import duration, plural
 
 
 def headline(plan: RunPlan) -> str:
-    """One line that says what is about to happen."""
+    """One line that says what is about to happen; and another where calls are not made where they would be."""
     engine, rows = plan.engine, plan.rows
     parts = [
         f"{rows.duplicates:,} {plural('duplicate', rows.duplicates)}",
@@ -22,7 +22,10 @@ def headline(plan: RunPlan) -> str:
     said = ", ".join(part for part in parts if not part.startswith("0 ")) or "nothing to ask"
     how = f"{engine.kind}, {how_asked(engine, rows.pending)}"
     endpoint = f"{plan.bound.endpoint} in the sandbox" if plan.workspace == "sandbox" else str(plan.bound.endpoint)
-    return f"{plan.job} · {endpoint} · {how} · {rows.source:,} {plural('row', rows.source)}: {said}"
+    line = f"{plan.job} · {endpoint} · {how} · {rows.source:,} {plural('row', rows.source)}: {said}"
+    if engine.kind == "responses" and engine.fell_back:
+        line += f"\n  the driver makes the calls: {engine.fan_out_reason}"
+    return line
 
 
 def how_asked(engine: EnginePlan, pending: int) -> str:

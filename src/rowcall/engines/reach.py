@@ -9,7 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from rowcall.core.errors import RunError
+from rowcall.core.errors import RunError, reason_of
+from rowcall.core.loose import one_line
 from rowcall.core.ports import Batches, SqlSession
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def out_of_reach(session: SqlSession, url: str) -> str | None:
     try:
         rows = session.fan_out("SELECT 1 AS row", 1, partial(_try, address))
     except RunError as error:
-        return f"Spark's tasks do not run here: {error}"
+        return f"Spark's tasks do not run here: {one_line(reason_of(error), 200)}"
     said = next((str(row["report"]) for row in rows), "the task said nothing")
     return f"Spark's tasks do not reach {address[0]}: {said}" if said else None
 
