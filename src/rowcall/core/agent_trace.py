@@ -8,7 +8,8 @@
 | OpenTelemetry (OTLP JSON) | `resourceSpans` … `spans`            | hex                  | `startTimeUnixNano`    | key, value |
 
 They hang under the attempt that got them and keep their ids where those can be: an id that is none, or that another span of the
-call has, is replaced. Times are kept as told. Links are dropped; a span that does not say when it began is left out.
+call has, is replaced. Times are kept as told, but that no span ends before it begins. Links are dropped; a span that does not say
+when it began is left out. Attributes of an agent that are called as rowcall's own are, `rowcall.*`, become `agent.rowcall.*`.
 """
 
 import base64
@@ -144,7 +145,7 @@ def _draft(told: _Told, ids: SpanIds, content: Content) -> SpanDraft:
         name=_name(parts.get("name"), str(attributes.get("mlflow.spanType") or "span"), content),
         kind=f"SPAN_KIND_{_enum(parts.get('kind'), 'SPAN_KIND_', ('', *_KINDS)) or 'INTERNAL'}",
         started_ns=told.started_ns,
-        ended_ns=told.started_ns if ended is None else ended,
+        ended_ns=max(told.started_ns, ended or 0),
         attributes=attributes,
         status=_status(parts, content),
         events=events,
@@ -182,7 +183,7 @@ def _attributes(raw: object, content: Content) -> dict[str, object]:
     told = mapping(raw) or {
         str(pair["key"]): _any_value(pair.get("value")) for pair in map(mapping, sequence(raw)) if "key" in pair
     }
-    attributes = {key: _plain(value) for key, value in told.items()}
+    attributes = {f"agent.{key}" if key.startswith("rowcall.") else key: _plain(value) for key, value in told.items()}
     if content == "full":
         return attributes
     return {

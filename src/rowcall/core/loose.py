@@ -7,6 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 _BELIEVABLE = 2**40
+_DEEPEST = 100
+"""Levels that are kept of JSON that is too deep to be read."""
+_LONGEST_DEEP = 8_000_000
+_JSON_PARTS = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{}]|[^"\[\]{}]++', re.DOTALL)
 _SECRETS = re.compile(
     r"""(?ix) (?<=bearer) [\s:="']+ [^\s"',;]+      # an Authorization header
       | \b (?: dapi | dose | dkea ) [0-9a-z-]{8,}    # Databricks tokens and secrets
@@ -17,12 +21,35 @@ _SECRETS = re.compile(
 
 
 def parse_json(data: bytes | str) -> object:
-    """The JSON value, None where it is not JSON. Broken UTF-8 becomes U+FFFD; NaN and infinities null."""
+    """The JSON value, None where it is not JSON. Broken UTF-8 becomes U+FFFD; NaN and infinities null, and so does what lies deeper
+    than can be read."""
     text = data.decode("utf-8-sig", "replace") if isinstance(data, bytes) else data
     try:
+        return _decoded(text)
+    except RecursionError:
+        return _decoded(_shallow(text)) if len(text) <= _LONGEST_DEEP else None
+
+
+def _decoded(text: str) -> object:
+    try:
         return _DECODER.decode(text)
-    except (ValueError, RecursionError):
+    except ValueError:
         return None
+
+
+def _shallow(text: str) -> str:
+    """JSON text with null in the place of what lies too deep."""
+    kept: list[str] = []
+    depth = 0
+    for found in _JSON_PARTS.finditer(text):
+        part = found[0]
+        depth += part in ("[", "{")
+        if depth <= _DEEPEST:
+            kept.append(part)
+        elif depth == _DEEPEST + 1 and part in ("[", "{"):
+            kept.append("null")
+        depth -= part in ("]", "}")
+    return "".join(kept)
 
 
 def _finite(digits: str) -> float | None:
@@ -64,6 +91,15 @@ def count(value: object) -> int | None:
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _BELIEVABLE:
         return value
     return None
+
+
+def told_count(value: object) -> int | None:
+    """A count as servers tell it: 10, and 10.0 or "10" too."""
+    if isinstance(value, float) and value.is_integer():
+        return count(int(value))
+    if isinstance(value, str) and re.fullmatch("[0-9]{1,15}", value):
+        return count(int(value))
+    return count(value)
 
 
 def json_text(value: object) -> str | None:

@@ -73,13 +73,14 @@ class LateSpans:
 
 def _root(call: Call, request: str, context: SpanContext, root: str, left_out: int) -> SpanDraft:
     reply = call.reply
+    finished = _named(reply.finish_reason, context.content)
     attributes: dict[str, object] = {
         "gen_ai.operation.name": context.operation,
         "gen_ai.provider.name": "databricks",
         "gen_ai.request.model": context.model,
-        "gen_ai.response.model": reply.model,
-        "gen_ai.response.id": reply.response_id,
-        "gen_ai.response.finish_reasons": [reply.finish_reason] if reply.finish_reason else None,
+        "gen_ai.response.model": _named(reply.model, context.content),
+        "gen_ai.response.id": _named(reply.response_id, context.content),
+        "gen_ai.response.finish_reasons": [finished] if finished else None,
         "gen_ai.response.time_to_first_chunk": _first_token_seconds(call),
         "gen_ai.usage.input_tokens": reply.usage.input_tokens,
         "gen_ai.usage.output_tokens": reply.usage.output_tokens,
@@ -93,7 +94,7 @@ def _root(call: Call, request: str, context: SpanContext, root: str, left_out: i
         "rowcall.outcome": reply.outcome.value,
         "rowcall.attempts": call.attempts[-1].number if call.attempts else 0,
         "rowcall.usage_missing": _usage_missing(call),
-        "rowcall.agent_trace_id": reply.trace_id,
+        "rowcall.agent_trace_id": _named(reply.trace_id, context.content),
         "rowcall.agent_spans_left_out": left_out or None,
         "rowcall.request": content_of(request, context.content),
         "rowcall.answer": content_of(reply.text, context.content),
@@ -133,11 +134,11 @@ def _attempt(call: Call, attempt: Attempt, context: SpanContext, root: str) -> S
         "http.request.resend_count": attempt.number - 1 or None,
         "server.address": context.address,
         "error.type": error.kind.value if error else None,
-        "rowcall.error.code": _code(error, context.content),
+        "rowcall.error.code": _named(error.code if error else None, context.content),
         "rowcall.waited_seconds": round(attempt.waited, 3) or None,
         "rowcall.waited_for": attempt.waited_for,
         "rowcall.retry_after_seconds": attempt.retry_after,
-        "rowcall.request_id": attempt.request_id,
+        "rowcall.request_id": _named(attempt.request_id, context.content),
         "rowcall.first_byte_ms": (attempt.first_byte_ns - attempt.started_ns) // 1_000_000
         if attempt.first_byte_ns
         else None,
@@ -162,6 +163,6 @@ def _status(outcome: Outcome, error: CallError | None, content: Content) -> dict
     return {"message": said, "code": "STATUS_CODE_ERROR"}
 
 
-def _code(error: CallError | None, content: Content) -> str | None:
-    code = error.code if error else None
-    return code if code is None or content != "none" or is_name(code) else None
+def _named(said: str | None, content: Content) -> str | None:
+    """An id or a name that a server told. Where no text may be, only what looks like one: else it may be a prompt, or an answer."""
+    return said if said is None or content != "none" or is_name(said) else None

@@ -126,6 +126,23 @@ def test_an_error_is_told_without_what_may_be_a_prompt() -> None:
 
 
 class TestContent:
+    def test_ids_and_names_that_a_server_told_are_no_place_for_a_text(self) -> None:
+        text = "SECRET PROMPT"
+        reply = Reply(Outcome.OK, "answer", model=text, response_id=text, finish_reason=text, trace_id=text)
+        made = call(reply, attempts=(Attempt(1, START, START + 9, status=200, request_id=f"{text} <b>"),))
+        assert "SECRET" not in str(call_spans(made, "r", replace(CONTEXT, content="none")))
+        assert str(call_spans(made, "r", CONTEXT)).count("SECRET") == 5
+
+    def test_ids_and_names_stay_where_they_are_some(self) -> None:
+        names = {
+            "model": "gpt-5.1",
+            "response_id": "resp_0a",
+            "finish_reason": "stop",
+            "trace_id": "trace:/main.a.b/0f",
+        }
+        root = call_spans(call(Reply(Outcome.OK, "answer", **names)), "r", replace(CONTEXT, content="none"))[0]
+        assert all(name in str(root) for name in names.values())
+
     SPOKEN = raw_span(
         attributes={
             "mlflow.spanInputs": '{"q": "SECRET"}',

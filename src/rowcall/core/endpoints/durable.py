@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from rowcall.core.endpoints.embedded import read_value
 from rowcall.core.endpoints.envelope import about, agent_error, error_of, unreadable
-from rowcall.core.loose import count, json_text, mapping, sequence, text
+from rowcall.core.loose import json_text, mapping, sequence, text, told_count
 from rowcall.core.records import CallError, ErrorKind, Outcome, Reply
 
 _SESSION = "session_id"
@@ -92,5 +92,7 @@ def _usage(output: Mapping[str, object]) -> dict[str, int]:
     """The token counts that LangChain puts beside each of the agent's messages, summed."""
     used = [mapping(mapping(item).get("usage_metadata")) for item in sequence(output.get("output"))]
     return {
-        name: sum(count(each.get(name)) or 0 for each in used) for name in _TOKENS if any(name in each for each in used)
+        name: sum(told_count(each.get(name)) or 0 for each in used)
+        for name in _TOKENS
+        if any(name in each for each in used)
     }

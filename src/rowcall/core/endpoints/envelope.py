@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from rowcall.core.error_body import page_text, read_error
 from rowcall.core.error_kinds import kind_of
-from rowcall.core.loose import count, json_text, mapping, one_line, text
+from rowcall.core.loose import json_text, mapping, one_line, text, told_count
 from rowcall.core.records import CallError, ErrorKind, Outcome, Reply, Usage
 
 _EXCERPT = 200
@@ -83,9 +83,9 @@ def _usage(usage: Mapping[str, object]) -> Usage:
     read_from = mapping(usage.get("input_tokens_details") or usage.get("prompt_tokens_details"))
     written = mapping(usage.get("output_tokens_details") or usage.get("completion_tokens_details"))
     return Usage(
-        input_tokens=count(usage.get("input_tokens", usage.get("prompt_tokens"))),
-        cached_tokens=count(read_from.get("cached_tokens")),
-        output_tokens=count(usage.get("output_tokens", usage.get("completion_tokens"))),
-        reasoning_tokens=count(written.get("reasoning_tokens")),
-        total_tokens=count(usage.get("total_tokens")),
+        input_tokens=told_count(usage.get("input_tokens", usage.get("prompt_tokens"))),
+        cached_tokens=told_count(read_from.get("cached_tokens")),
+        output_tokens=told_count(usage.get("output_tokens", usage.get("completion_tokens"))),
+        reasoning_tokens=told_count(written.get("reasoning_tokens")),
+        total_tokens=told_count(usage.get("total_tokens")),
     )

@@ -245,7 +245,8 @@ def test_a_chat_completion_is_no_response() -> None:
 
 
 def test_wrong_types_everywhere_are_overlooked() -> None:
-    assert read("broken_types.json") == Reply(Outcome.OK, text="kept", custom_outputs='[1,{"x":null}]')
+    usage = Usage(input_tokens=12)
+    assert read("broken_types.json") == Reply(Outcome.OK, text="kept", usage=usage, custom_outputs='[1,{"x":null}]')
 
 
 def test_an_answer_cut_inside_an_emoji_can_be_stored() -> None:
