@@ -1,7 +1,7 @@
 """What a run came to: its tally, and its row in the runs table."""
 
 import json
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 import pyarrow as pa
@@ -183,6 +183,19 @@ def test_the_record_holds_the_row() -> None:
     assert kept["context"] == [("host", "h")]
     assert kept["started_at"].timestamp() == STARTED / 1e6
     assert (kept["run_id"], kept["cost"], kept["message"]) == ("20261123-060000-ab12", 0.5, None)
+
+
+def test_a_row_that_is_found_is_the_row_that_was_written() -> None:
+    ended = report.ended(row(), "done", None, Tally(7, 6, failures={"refused": 1}, cost=0.5), STARTED + 1, ["id"])
+    written = {
+        **asdict(ended),
+        "started_at": "in some zone",
+        "started_us": ended.started_at,
+        "ended_us": ended.ended_at,
+    }
+    assert report.row_of(written) == ended
+    nothing = {"failures": None, "context": None, "slot_seconds": None, "statement_ids": None}
+    assert report.row_of({**written, **nothing}).failures == {}, "an empty map may come back as NULL"
 
 
 def columns_of(name: str) -> list[tuple[str, str]]:
