@@ -265,10 +265,7 @@ def schema(
     """Print the JSON schema of job definitions, for editors."""
     from rowcall.core.job_file.reader import job_schema
 
-    if output is None:
-        typer.echo(job_schema(), nl=False)
-    else:
-        output.write_text(job_schema(), encoding="utf-8")
+    _print_or_write(job_schema(), output)
 
 
 @app.command()
@@ -279,11 +276,17 @@ def dashboard(
     from rowcall.adapters.packaged import sql_texts
     from rowcall.core import dashboard as core
 
-    text = core.dashboard(sql_texts())
+    _print_or_write(core.dashboard(sql_texts()), output)
+
+
+def _print_or_write(text: str, output: Path | None) -> None:
+    from rowcall.adapters.whole_file import write_whole
+
     if output is None:
         typer.echo(text, nl=False)
     else:
-        output.write_text(text, encoding="utf-8")
+        with errors():
+            write_whole(output, text)
 
 
 @app.command()

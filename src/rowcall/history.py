@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from rowcall import run_report
 from rowcall.adapters.packaged import sql_texts
+from rowcall.adapters.whole_file import check_place, write_whole
 from rowcall.compare import Tables, compare_answers
 from rowcall.control import RunState, journal_place, look, tell
 from rowcall.core import sql
@@ -61,12 +62,12 @@ def report(table: str, run_id: str, path: Path | None = None, *, options: Option
     where there is not exactly one such run, `SetupError` where the page cannot be made or written."""
     run_report.check_libraries()
     if path is not None:
-        run_report.check_place(path)
+        check_place(path)
     with _archive(table, options) as found:
         row = _one_run(found.session, table, run_id)
         page = run_report.read_page(found.session, sql_texts(), table, str(row["run_id"]))
     place = path or run_report.default_place(page)
-    run_report.write(place, run_report.render(page))
+    write_whole(place, run_report.render(page))
     return place
 
 

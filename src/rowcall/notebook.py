@@ -9,6 +9,7 @@ from typing import Any
 
 from rowcall import run_report
 from rowcall.adapters.packaged import sql_texts
+from rowcall.adapters.whole_file import write_whole
 from rowcall.core import sql
 from rowcall.core.errors import RunError, SqlError
 from rowcall.core.plan import RunPlan
@@ -57,7 +58,7 @@ class Report:
     def save(self, path: str | Path | None = None) -> Path:
         """Write the page to a file, by default one in this folder named for the run, and say where. Raises `SetupError`."""
         place = Path(path) if path is not None else self.place
-        run_report.write(place, self.html)
+        write_whole(place, self.html)
         return place
 
     def _repr_html_(self) -> str:

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from rowcall import cli, run_report
 from rowcall.adapters.packaged import sql_texts
+from rowcall.adapters.whole_file import write_whole
 from rowcall.core.definition import JobDefinition
 from rowcall.core.ports import SqlSession
 from rowcall.sandbox.lakehouse import Lakehouse
@@ -44,7 +45,7 @@ def written(bench: Bench, job: JobDefinition) -> Path:
     row = bench.run(job)
     path = bench.folder / "report.html"
     page = run_report.read_page(bench.session, sql_texts(), job.runs.table or "", row.run_id)
-    run_report.write(path, run_report.render(page))
+    write_whole(path, run_report.render(page))
     return path
 
 

@@ -3,7 +3,7 @@
 What is shown is decided in `core.run_report`.
 """
 
-from rowcall.run_report.page import check_libraries, check_place, default_place, render, write
+from rowcall.run_report.page import check_libraries, default_place, render
 from rowcall.run_report.reading import read_page
 
-__all__ = ["check_libraries", "check_place", "default_place", "read_page", "render", "write"]
+__all__ = ["check_libraries", "default_place", "read_page", "render"]

@@ -1,13 +1,10 @@
-"""The page: values laid out by a template, each escaped, and written as one whole file or not at all."""
+"""The page: values laid out by a template, each escaped."""
 
-import os
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from rowcall.core.errors import SetupError
 from rowcall.core.run_report.page import Page
@@ -74,26 +71,3 @@ def check_libraries() -> None:
 def default_place(page: Page) -> Path:
     """A file in this folder, named for the run."""
     return Path(re.sub(r"[^\w-]", "_", page.run_id) + ".html")
-
-
-def check_place(path: Path) -> None:
-    """Raises `SetupError` where no report can be written, before any work is done for it."""
-    if path.is_dir():
-        raise SetupError(f"{path} is a folder; name a file in it, such as {path / 'report.html'}")
-    if not path.absolute().parent.is_dir():
-        raise SetupError(f"{path.parent} is no folder to write a report to; make it first, or name another with -o")
-
-
-def write(path: Path, html: str) -> None:
-    """Replace the file as a whole. Raises `SetupError` where it cannot be written."""
-    check_place(path)
-    part = path.with_name(f"{path.name}.{uuid4().hex}.part")
-    try:
-        part.write_text(html, encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise SetupError(f"{path} cannot be written: {reason}. Name another place with -o.") from error
-    finally:
-        with suppress(OSError):
-            part.unlink()

@@ -165,33 +165,3 @@ def test_a_missing_library_is_told_with_the_extra_that_has_it(monkeypatch: pytes
 )
 def test_a_report_is_named_for_its_run_and_stays_in_this_folder(run_id: str, name: str) -> None:
     assert run_report.default_place(replace(page_of("plain"), run_id=run_id)) == Path(name)
-
-
-def test_a_report_replaces_an_earlier_one_as_a_whole(tmp_path: Path) -> None:
-    place = tmp_path / "report.html"
-    for text in ("one", "twö"):
-        run_report.write(place, text)
-        assert place.read_text(encoding="utf-8") == text
-    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
-
-
-def test_a_report_that_cannot_be_written_leaves_the_earlier_one(tmp_path: Path) -> None:
-    place = tmp_path / "report.html"
-    place.write_text("earlier", encoding="utf-8")
-    with pytest.raises(UnicodeEncodeError):
-        run_report.write(place, "half of it \ud83d")
-    assert place.read_text(encoding="utf-8") == "earlier"
-    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
-
-
-def test_a_folder_is_no_place_for_a_report(tmp_path: Path) -> None:
-    with pytest.raises(SetupError, match="is a folder; name a file in it"):
-        run_report.write(tmp_path, "")
-    with pytest.raises(SetupError, match="make it first"):
-        run_report.write(tmp_path / "not" / "there.html", "")
-
-
-@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="without /proc there is no folder that refuses even root")
-def test_a_place_that_refuses_files_is_told() -> None:
-    with pytest.raises(SetupError, match=r"report\.html cannot be written: .+ Name another place with -o"):
-        run_report.write(Path("/proc/self/report.html"), "")
