@@ -16,6 +16,7 @@ from rowcall.core.errors import DefinitionError, Problem
 from rowcall.core.login import LoginKind
 from rowcall.core.plan import Bound, Facts, RunOptions, RunPlan, bind, make_plan
 from rowcall.core.records import Column, RowCounts
+from rowcall.core.shards import Cut
 
 OPTIONS = RunOptions("20261123-060000-ab12", "2026-11-23", "1.0")
 FACTS = Facts(
@@ -71,6 +72,12 @@ def plan(definition: JobDefinition, counts: RowCounts | None = None, **facts: An
     there = replace(FACTS, **facts)
     made = bind(definition, there, sql_texts(), OPTIONS)
     return make_plan(definition, made, there, counts or RowCounts(source=100, pending=100), OPTIONS)
+
+
+def cut(definition: JobDefinition, counts: RowCounts) -> RunPlan:
+    """The plan of a run that is cut into three shards."""
+    made = bind(definition, FACTS, sql_texts(), OPTIONS)
+    return make_plan(definition, made, FACTS, counts, replace(OPTIONS, cut=Cut(3, "job run 1", "1.0")))
 
 
 def problems(definition: JobDefinition, **facts: Any) -> list[Problem]:
@@ -299,6 +306,20 @@ class TestEngine:
         engine = plan(job(engine={"fan_out": fan_out, "concurrency": 300}), executors=executors).engine
         assert (engine.fan_out, engine.fan_out_reason) == (made, reason)
         assert made == "executors" or engine.split.tasks == 1
+
+    @pytest.mark.parametrize(("rows", "concurrency", "parts"), [(100, 16, 3), (2, 16, 2), (100, 1, 1)])
+    @pytest.mark.parametrize("fan_out", ["auto", "driver"])
+    def test_a_run_that_is_cut_is_asked_by_shards(self, rows: int, concurrency: int, parts: int, fan_out: str) -> None:
+        definition = job(engine={"fan_out": fan_out, "concurrency": concurrency, "tasks": 7})
+        engine = cut(definition, RowCounts(source=rows, pending=rows)).engine
+        assert (engine.kind, engine.fan_out, engine.split.tasks) == ("responses", "shards", parts)
+        assert engine.split.total <= concurrency
+
+    def test_a_run_that_is_cut_cannot_be_asked_by_executors_too(self) -> None:
+        with pytest.raises(DefinitionError) as caught:
+            cut(job(engine={"fan_out": "executors"}), RowCounts(source=9, pending=9))
+        (problem,) = caught.value.problems
+        assert (problem.key, problem.hint) == ("engine.fan_out", "Use auto or driver.")
 
     def test_fan_out_to_executors_that_are_not_there(self) -> None:
         with pytest.raises(DefinitionError) as caught:

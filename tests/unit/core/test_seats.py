@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rowcall.core.seats import SILENT_SECONDS, Claim, Seen, State, living, step, watched
+from rowcall.core.seats import SILENT_SECONDS, Claim, Seen, State, living, step, unaccounted, watched
 
 
 def text(claim: Claim) -> str:
@@ -191,3 +191,20 @@ def test_a_note_that_cannot_be_read_is_waited_for_until_it_is_taken_for_dead(tor
     seen = watched({}, {"a": torn}, 0.0)
     assert living(seen, 1.0, nobody) == [Claim("a")]
     assert living(seen, SILENT_SECONDS, nobody) == []
+
+
+@pytest.mark.parametrize(
+    ("state", "gone", "may_write"),
+    [
+        (State.SEATED, False, True),
+        (State.WAITING, False, True),
+        (State.SEATED, True, False),
+        (State.DONE, False, False),
+        (State.LEFT, False, False),
+    ],
+)
+def test_one_that_never_said_its_end_may_still_write_unless_its_process_is_gone(
+    state: State, gone: bool, may_write: bool
+):
+    texts = {"a": text(Claim("a", "there", 1, State.DONE)), "b": text(Claim("b", "elsewhere", 2, state))}
+    assert unaccounted(texts, lambda process: gone and process == "elsewhere") is may_write
