@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from rowcall.core.definition import JobDefinition as Job
     from rowcall.core.errors import DefinitionError, RowcallError, RunError, SetupError
     from rowcall.history import last_run
+    from rowcall.wiring import Options
 
 __version__ = "0.1.0"
 
 __all__ = [
     "DefinitionError",
     "Job",
+    "Options",
     "RowcallError",
     "RunError",
     "SetupError",
@@ -44,6 +46,7 @@ _HOMES = {
     "load_job": ("rowcall.api", "load_job"),
     "plan": ("rowcall.api", "plan"),
     "run": ("rowcall.api", "run"),
+    "Options": ("rowcall.wiring", "Options"),
     "Job": ("rowcall.core.definition", "JobDefinition"),
     "DefinitionError": ("rowcall.core.errors", "DefinitionError"),
     "RowcallError": ("rowcall.core.errors", "RowcallError"),

@@ -291,15 +291,15 @@ def _print_or_write(text: str, output: Path | None) -> None:
 
 @app.command()
 def init(folder: Annotated[Path, typer.Argument(help="A new or empty folder.")] = Path()) -> None:
-    """Start a project: a job to change, and the schema for your editor."""
-    from rowcall import demo
+    """Start a project: a job to change, a bundle, tests against the sandbox, continuous integration."""
+    from rowcall import project
 
     with errors():
-        written = demo.start_project(folder)
+        written = project.start_project(folder)
     for path in written:
         typer.echo(f"wrote {path}")
     typer.echo(
-        f"\nnext: cd {folder} && rowcall demo   ·   rowcall plan {demo.JOB}   ·   edit the job, then rowcall run {demo.JOB}"
+        f"\nnext: cd {folder}   ·   rowcall run {project.JOB} --sandbox   ·   edit the job, run again   ·   rowcall bundle check"
     )
 
 

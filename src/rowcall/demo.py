@@ -1,6 +1,5 @@
-"""The demo, a real job from end to end on this machine, and the start of a project of one's own."""
+"""The demo, a real job from end to end on this machine."""
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,6 @@ from tempfile import TemporaryDirectory
 
 from rowcall import api
 from rowcall.adapters.packaged import packaged
-from rowcall.core.errors import SetupError
 from rowcall.core.ports import Reporter, Row, SqlSession
 from rowcall.core.report import RunRow
 from rowcall.sandbox.texts import real_texts
@@ -80,20 +78,3 @@ def fill_texts(session: SqlSession, reporter: Reporter) -> None:
         pq.write_table(pa.Table.from_pylist(list(real_texts(limit=ROWS))), path)
         session.view_of_files(TEXTS_VIEW, [path])
         session.execute(f"CREATE TABLE main.demo.texts USING DELTA AS SELECT * FROM {TEXTS_VIEW}")
-
-
-def start_project(folder: Path) -> list[Path]:
-    """Copy the sample job and the schema into a new project. Raises `SetupError` if one of the files is there already."""
-    wanted = {folder / "jobs" / name: packaged("jobs") / name for name in (Path(JOB).name, "schema.json")}
-    present = [str(path) for path in wanted if path.exists()]
-    if present:
-        raise SetupError(
-            f"{', '.join(present)} {'exists' if len(present) == 1 else 'exist'} already; choose another folder"
-        )
-    try:
-        (folder / "jobs").mkdir(parents=True, exist_ok=True)
-        for path, original in wanted.items():
-            shutil.copyfile(original, path)
-    except OSError as error:
-        raise SetupError(f"{folder} cannot be written: {error.strerror}") from error
-    return list(wanted)

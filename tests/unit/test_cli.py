@@ -155,14 +155,6 @@ def test_runs_of_no_table_and_an_unknown_run_are_told(project: Project):
     assert "not a table name" in project.call("runs", "--table", "a.b.c.d", code=1).stderr
 
 
-def test_init_starts_a_project_that_validates(project: Project, tmp_path: Path):
-    made = Project(tmp_path, project.sandbox)
-    made.call("init", "mine")
-    made.call("validate", "mine/jobs/text_insight.yml")
-    assert (tmp_path / "mine" / "jobs" / "schema.json").read_text() == made.call("schema").stdout
-    assert "exist already" in made.call("init", "mine", code=1).stderr
-
-
 def test_the_demo_answers_every_text(project: Project, tmp_path: Path):
     shown = Project(tmp_path, project.sandbox).call("demo").stdout
     assert "✔ 240 asked · 240 ok" in shown

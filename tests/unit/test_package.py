@@ -118,6 +118,12 @@ def test_wheel_holds_the_statements(packed: zipfile.ZipFile) -> None:
     assert in_wheel(packed, "rowcall/sql/", "") == in_tree("sql", "*")
 
 
+def test_wheel_holds_the_template_of_a_project(packed: zipfile.ZipFile) -> None:
+    template = in_tree("src/rowcall/template", "*")
+    assert {"databricks.yml", "dot-gitignore", "dot-github/workflows/check.yml"} <= template.keys()
+    assert in_wheel(packed, "rowcall/template/", "") == template
+
+
 def test_wheel_holds_the_jobs(packed: zipfile.ZipFile) -> None:
     jobs = in_wheel(packed, "rowcall/jobs/", "")
     assert {name: jobs.get(name) for name in in_tree("jobs", "*.yml")} == in_tree("jobs", "*.yml")
@@ -131,7 +137,9 @@ def test_wheel_holds_the_jobs(packed: zipfile.ZipFile) -> None:
 def test_wheel_holds_nothing_else(packed: zipfile.ZipFile) -> None:
     info = f"rowcall-{rowcall.__version__}.dist-info/"
     assert [name for name in packed.namelist() if not name.startswith(("rowcall/", info))] == []
-    assert [name for name in packed.namelist() if re.search(r"(^|/)(tests|test_|conftest|__pycache__)", name)] == []
+    own = [name for name in packed.namelist() if not name.startswith("rowcall/template/")]
+    assert [name for name in own if re.search(r"(^|/)(tests|test_|conftest)", name)] == []
+    assert [name for name in packed.namelist() if "__pycache__" in name] == []
     (licence,) = (name for name in packed.namelist() if name.endswith("/LICENSE"))
     assert packed.read(licence) == (ROOT / "LICENSE").read_bytes()
     assert b"rowcall = rowcall.cli:main" in packed.read(f"{info}entry_points.txt")
@@ -160,7 +168,7 @@ def test_core_requirements_are_few_and_wide(metadata: Message) -> None:
         "openai",
         "databricks-sql-connector",
     }
-    assert set(metadata.get_all("Provides-Extra", [])) == {"local", "warehouse", "report", "otlp", "spark", "dev"}
+    assert set(metadata.get_all("Provides-Extra", [])) == {"local", "warehouse", "report", "otlp", "bundle", "spark", "dev"}
 
 
 def test_installed_wheel_finds_what_it_brings(wheel: Path, tmp_path: Path) -> None:
