@@ -19,7 +19,7 @@ from rowcall.core.errors import RunError
 from rowcall.core.ports import JournalStore
 from rowcall.engines.processes import this_process
 from rowcall.engines.worker import MANIFEST_NOTE
-from rowcall.lock import ALIVE_NOTE, Claim, held, is_alive
+from rowcall.lock import ALIVE_NOTE, ALIVE_SECONDS, Claim, held, is_alive
 from rowcall.sandbox.process import SandboxProcess
 from rowcall.testing import RecordingReporter
 from support import wait_until
@@ -167,6 +167,17 @@ def test_a_run_elsewhere_is_alive_while_it_speaks_and_never_for_ever(
             take(durable)
     else:
         take(durable)
+
+
+@pytest.mark.parametrize(("silent", "alive"), [(0, True), (20, True), (40, False)])
+def test_who_depends_on_a_run_may_take_it_for_gone_before_another_takes_its_lock(
+    durable: JournalStore, age: Callable[[str, float], None], silent: float, alive: bool
+):
+    say(durable, "elsewhere", "holds")
+    age("elsewhere", silent)
+    journal = durable.recipe(JOB, "elsewhere")()
+    assert is_alive("elsewhere", journal, looked="looked-1", within=ALIVE_SECONDS / 2) == alive
+    assert is_alive("elsewhere", journal)
 
 
 @pytest.mark.parametrize(

@@ -227,3 +227,14 @@ def test_jobs_that_run_at_once_share_the_traces_and_runs_tables(bench: Bench):
     assert (spans["n"], spans["calls"]) == (120, 60)
     runs = bench.session.query("SELECT status FROM main.test.shared_runs")
     assert [run["status"] for run in runs] == ["done"] * 3
+
+
+def test_what_was_noted_when_the_journal_was_gone_is_cleared_away_and_other_folders_are_left(bench: Bench):
+    job = make_job("remains")
+    bench.fill("remains", texts(1))
+    journals = bench.surroundings().journals
+    journals.recipe(job.job, "20260101-gone")().write_note("seat-0-late", "{}")
+    other = Path(bench.journal) / job.job / "20260102-no-journal"
+    other.mkdir()
+    assert bench.run(job).status == "done"
+    assert journals.runs(job.job) == [other.name]
