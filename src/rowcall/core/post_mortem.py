@@ -14,9 +14,9 @@ _BOUND_BY = {
     SlotState.LIMIT: "how many calls may be in flight",
     SlotState.UNAVAILABLE: "an endpoint that served nobody",
     SlotState.PAUSED: "a pause that somebody asked for",
-    SlotState.SOURCE: "reading the prompt rows",
+    SlotState.SOURCE: "getting the rows to its tasks",
     SlotState.JOURNAL: "writing the journal",
-    SlotState.IDLE: "its last rows, while the other slots had none left",
+    SlotState.IDLE: "its last calls, while the other slots had nothing more to ask",
 }
 
 
@@ -54,13 +54,11 @@ def _advice(state: SlotState, slots: int, in_flight: int) -> str:
             said = "an endpoint that does not scale to zero would be faster"
         case SlotState.PAUSED:
             said = "rowcall ctl resumes one"
-        case SlotState.SOURCE:
-            said = _both("a simpler prompts query, or a table, would be faster", as_fast)
         case SlotState.JOURNAL:
             said = _both("a larger engine.flush_rows would be faster", as_fast)
         case SlotState.BACKING_OFF:
             said = "fewer failures would be faster; rowcall report shows which they are"
-        case SlotState.QUOTA | SlotState.IDLE:
+        case SlotState.QUOTA | SlotState.SOURCE | SlotState.IDLE:
             said = as_fast or "more slots would not be faster"
     return said
 

@@ -28,9 +28,9 @@ ABOUT = {
     SlotState.LIMIT: "no more calls may be in flight now: what the endpoint takes at once, or rowcall ctl",
     SlotState.UNAVAILABLE: "the endpoint serves nobody: it starts, or is down",
     SlotState.PAUSED: "somebody paused the run",
-    SlotState.SOURCE: "the next prompt row is waited for",
+    SlotState.SOURCE: "the next row to ask is waited for",
     SlotState.JOURNAL: "answers are made durable first",
-    SlotState.IDLE: "no row is left, while other slots still ask",
+    SlotState.IDLE: "there is nothing more to ask, or the run stops, while other slots still ask",
 }
 CLIENT_CPU = "client_cpu"
 """Beside the states: processor seconds of the threads that make the calls."""

@@ -40,7 +40,12 @@ STATES = st.dictionaries(st.sampled_from([*map(str, SlotState), CLIENT_CPU]), st
         ),
         (
             {"asking": 1.0, "idle": 99.0},
-            "its last rows, while the other slots had none left, 99 % of slot time; engine.concurrency 1 would have been as fast",
+            "its last calls, while the other slots had nothing more to ask, 99 % of slot time; "
+            "engine.concurrency 1 would have been as fast",
+        ),
+        (
+            {"asking": 10.0, "source": 90.0},
+            "getting the rows to its tasks, 90 % of slot time; engine.concurrency 7 would have been as fast",
         ),
         (
             {"asking": 45.0, "journal": 55.0},
