@@ -29,7 +29,9 @@ def test_what_is_deep_and_no_json_is_none(text: str) -> None:
 def test_a_trace_too_deep_costs_no_answer() -> None:
     said = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "paid for"}]}
     reply = json.dumps({"output": [said], "status": "completed", "databricks_output": {"trace": "HERE"}})
-    read = read_body(reply.replace('"HERE"', "[" * DEEP + "]" * DEEP).encode(), "application/json", Wire("responses", None))
+    read = read_body(
+        reply.replace('"HERE"', "[" * DEEP + "]" * DEEP).encode(), "application/json", Wire("responses", None)
+    )
     assert (read.outcome, read.text) == (Outcome.OK, "paid for")
 
 
@@ -48,5 +50,7 @@ def test_what_is_no_count_is_none(told: object) -> None:
 def test_usage_may_be_told_as_texts() -> None:
     usage = {"input_tokens": "12", "output_tokens": 3.0, "total_tokens": 15}
     said = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "x"}]}
-    read = read_body(json.dumps({"output": [said], "usage": usage}).encode(), "application/json", Wire("responses", None))
+    read = read_body(
+        json.dumps({"output": [said], "usage": usage}).encode(), "application/json", Wire("responses", None)
+    )
     assert read.usage == Usage(input_tokens=12, output_tokens=3, total_tokens=15)
