@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rowcall.api import load_job, plan, run
     from rowcall.core.definition import JobDefinition as Job
     from rowcall.core.errors import DefinitionError, RowcallError, RunError, SetupError
-    from rowcall.history import last_run
+    from rowcall.history import compare, costs, failures, last_run, report, runs, trace
     from rowcall.wiring import Options
 
 __version__ = "0.1.0"
@@ -32,22 +32,31 @@ __all__ = [
     "SetupError",
     "__version__",
     "ask",
+    "compare",
+    "costs",
+    "failures",
     "last_run",
     "load_job",
     "plan",
+    "report",
     "run",
+    "runs",
+    "trace",
     "widgets",
 ]
 
 _HOMES = {
     "ask": ("rowcall.ad_hoc", "ask"),
-    "last_run": ("rowcall.history", "last_run"),
+    **{
+        name: ("rowcall.history", name)
+        for name in ("compare", "costs", "failures", "last_run", "report", "runs", "trace")
+    },
     "widgets": ("rowcall.adapters.notebook", "widgets"),
     "load_job": ("rowcall.api", "load_job"),
     "plan": ("rowcall.api", "plan"),
     "run": ("rowcall.api", "run"),
-    "Options": ("rowcall.wiring", "Options"),
     "Job": ("rowcall.core.definition", "JobDefinition"),
+    "Options": ("rowcall.wiring", "Options"),
     "DefinitionError": ("rowcall.core.errors", "DefinitionError"),
     "RowcallError": ("rowcall.core.errors", "RowcallError"),
     "RunError": ("rowcall.core.errors", "RunError"),

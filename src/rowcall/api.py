@@ -21,6 +21,7 @@ from rowcall.core.plan import RunOptions, RunPlan, bind, make_plan, tables_besid
 from rowcall.core.ports import Reporter, Row
 from rowcall.core.records import Progress
 from rowcall.core.report import ROWS_LATER, RunRow
+from rowcall.core.run_text import headline
 from rowcall.core.shards import Cut, read_shard
 from rowcall.facts import LoadedJob, count_rows, evidence, facts
 from rowcall.notebook import NotebookReporter, Run
@@ -38,6 +39,9 @@ class Planned:
     plan: RunPlan
     preview: list[Row]
     estimate: Estimate
+
+    def __repr__(self) -> str:
+        return f"Planned({headline(self.plan)})"
 
 
 class Quiet:
@@ -123,7 +127,10 @@ def run(
     where = replace(asked, spark=spark) if spark is not None else asked
     with surroundings(loaded.definition, where, given.run_id) as here:
         here.context = {**(context or {}), **here.context}
-        row = _run(loaded, here, given, reporter or _ambient_reporter(), wait=wait)
+        shown = reporter or _ambient_reporter()
+        row = _run(loaded, here, given, shown, wait=wait)
+    if isinstance(shown, NotebookReporter):
+        shown.over(row)
     return Run(row, where, tables_beside(loaded.definition)[1])
 
 

@@ -22,6 +22,7 @@ from rowcall.cli_options import (
     terminal,
 )
 from rowcall.core.control import Command
+from rowcall.core.shown import clean
 
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run id, or its beginning.")]
 
@@ -62,7 +63,12 @@ def runs(
             "started_at",
             "endpoint",
         )
-        console.print_rows(terminal(), found, columns)
+        shown = [{**row, "status": "cut off" if row["alive"] is False else row["status"]} for row in found]
+        console.print_rows(terminal(), shown, columns)
+        if shown != found:
+            typer.echo(
+                "\nWhat was cut off is no more; the next run of the job publishes what it left, and says how it went."
+            )
     else:
         typer.echo(f"{table} has no run{f' of job {job}' if job else ''}.")
 
@@ -103,17 +109,18 @@ def failures(
 ) -> None:
     """List a run's rows that have no ok answer, and why."""
     from rowcall import console, history
+    from rowcall.core.run_text import no_failures
 
     with errors():
-        found = history.failures(table, run_id, limit=limit, options=options_of(home, profile, sandbox, warehouse))
+        options = options_of(home, profile, sandbox, warehouse)
+        run, found = history.failures_of(table, run_id, limit=limit, options=options)
     if as_json:
         print_json(found)
     elif found:
         keys = list(found[0])[: list(found[0]).index("answer")]
         console.print_rows(terminal(), found, (*keys, "outcome", "error", "attempts"))
     else:
-        typer.echo(f"No row of run {run_id} is without an ok answer.")
-        typer.echo("A row that failed but had an answer from an earlier run keeps it; such failures are in the traces.")
+        typer.echo(clean(no_failures(run)))
 
 
 def report(

@@ -5,7 +5,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import assert_never
 
@@ -28,7 +28,7 @@ from rowcall.core.records import ErrorKind
 from rowcall.core.records import Progress as RunProgress
 from rowcall.core.report import RunRow
 from rowcall.core.run_text import headline, progress_line, summary_line
-from rowcall.core.shown import clean, duration, shorten
+from rowcall.core.shown import clean, duration, money, shorten
 from rowcall.demo import Demo
 
 QUIET_SECONDS = 10.0
@@ -152,7 +152,7 @@ def estimate_rows(planned: Planned) -> Iterable[dict[str, str]]:
     yield _estimate_row("input tokens", guess.input_tokens, _count)
     yield _estimate_row("output tokens", guess.output_tokens, _count)
     if guess.cost is not None:
-        yield _estimate_row("cost", guess.cost, lambda amount: f"{amount:,.4f} {currency}")
+        yield _estimate_row("cost", guess.cost, lambda amount: money(amount, currency))
     yield _estimate_row("time of asking", guess.seconds, duration)
 
 
@@ -333,7 +333,9 @@ def _cell(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(_cell(item) for item in value)
     if isinstance(value, datetime):
-        return f"{value:%Y-%m-%d %H:%M:%S}"
+        return (
+            f"{value:%Y-%m-%d %H:%M:%S}" if value.tzinfo is None else f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+        )
     return shorten(str(value), 300)
 
 

@@ -1,12 +1,14 @@
 """How costs, and two sides of a comparison, look in a terminal."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from rich.console import Console
 
 from rowcall.console import plain, print_rows
 from rowcall.core.comparison import Comparison, Taken
-from rowcall.core.shown import duration, plural, shorten
+from rowcall.core.names import some
+from rowcall.core.shown import duration, money, plural, shorten
 
 _EXAMPLE = 300
 _COUNTS: Mapping[str, str] = {
@@ -35,10 +37,15 @@ _FACTS: tuple[tuple[str, Callable[[Taken], str]], ...] = (
 )
 
 
-def print_costs(console: Console, rows: Sequence[Mapping[str, object]]) -> None:
+def print_costs(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
     """What each job has cost."""
     titles = ("job", "endpoint", *_COUNTS.values(), *_MONEY.values(), *_TIMES.values())
     print_rows(console, [_cost_row(row) for row in rows], titles)
+    if unfinished := [run_id for row in rows for run_id in row["unfinished"]]:
+        runs = f"{plural('run', len(unfinished))} {some(unfinished)}"
+        console.print(
+            plain(f"\nNot counted is what {runs} took so far: it is counted with the end of the run, or by the next.")
+        )
 
 
 def _cost_row(row: Mapping[str, object]) -> dict[str, object]:
@@ -54,7 +61,7 @@ def _told(value: object) -> str:
 
 
 def _money(amount: object, currency: object) -> str:
-    return "" if amount is None else f"{float(str(amount)):,.4f} {currency or ''}".rstrip()
+    return "" if amount is None else money(float(str(amount)), currency)
 
 
 def print_comparison(console: Console, found: Comparison) -> None:

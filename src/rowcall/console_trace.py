@@ -9,7 +9,7 @@ from rich.tree import Tree
 
 from rowcall.console import plain
 from rowcall.core.loose import mapping
-from rowcall.core.shown import shorten
+from rowcall.core.shown import money, shorten
 from rowcall.core.trace_tree import Event, Node
 from rowcall.row_trace import RowStory
 
@@ -43,7 +43,8 @@ def print_story(console: Console, story: RowStory, *, full: bool) -> None:
     if story.tree is None:
         console.print(plain("There are no spans of it: the row was not sent, or its trace is gone."))
         return
-    price = f"cost {output['cost']:.6g}" if output is not None and output["cost"] is not None else ""
+    cost = output["cost"] if output is not None else None
+    price = money(cost, story.currency) if isinstance(cost, float) else ""
     console.print(_branch(story.tree, price, full=full))
 
 

@@ -10,7 +10,7 @@ from rowcall.core.ports import Journal, Row
 from rowcall.core.progress import PROGRESS_NOTES, STOP_NOTE, StopRequest, read_stop, total
 from rowcall.core.records import Progress
 from rowcall.engines.responses import request_stop
-from rowcall.lock import is_alive
+from rowcall.lock import is_alive, is_dead
 
 STOPPED = StopRequest("stopped by rowcall ctl")
 
@@ -39,6 +39,14 @@ def journal_place(row: Row) -> str:
     if row["status"] != "running" or place is None:
         raise RunError(f"run {row['run_id']} of {row['job']} is over: {row['status']}")
     return place
+
+
+def lives(row: Row, journal: Journal) -> bool | None:
+    """Whether a run that has no end yet goes on; None where that cannot be told from here."""
+    run_id = str(row["run_id"])
+    if is_alive(run_id, journal):
+        return True
+    return False if is_dead(run_id, journal) else None
 
 
 def tell(row: Row, journal: Journal, command: Command) -> None:

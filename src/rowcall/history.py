@@ -9,30 +9,33 @@ from typing import Any, cast
 from rowcall import run_report
 from rowcall.adapters.packaged import sql_texts
 from rowcall.adapters.whole_file import check_place, write_whole
-from rowcall.compare import Tables, compare_answers
 from rowcall.control import RunState, journal_place, look, tell
 from rowcall.core import sql
 from rowcall.core.comparison import Comparison
 from rowcall.core.control import Command
-from rowcall.core.errors import RunError, SqlError
+from rowcall.core.errors import RunError
 from rowcall.core.ports import Journal, Row, SqlSession
 from rowcall.core.report import row_of
 from rowcall.core.run_report.statements import run_row
 from rowcall.notebook import Run
 from rowcall.row_trace import RowStory, read_story
+from rowcall.side_by_side import Tables, compare_answers
+from rowcall.tables import in_utc, key_columns, reading
 from rowcall.wiring import Archive, Options, archive, current_catalog
 
 
 def runs(table: str, *, job: str | None = None, limit: int = 20, options: Options | None = None) -> list[Row]:
-    """Rows of a runs table, newest first. Raises `RunError` where there is no such table."""
+    """Rows of a runs table, newest first; of one without an end `alive` says whether it goes on, None where that is not known.
+    Raises `RunError` where there is no such table."""
     with _archive(table, options) as found:
-        return found.session.query(_runs_query(table, limit), {"job": job or "", "run_id": ""})
+        return [{**in_utc(row), "alive": found.lives(row)} for row in _runs(found.session, table, limit, job=job or "")]
 
 
 def find_run(table: str, run_id: str, *, options: Options | None = None) -> Row:
     """The row of the run whose id is, or begins with, `run_id`. Raises `RunError` where there is not exactly one."""
     with _archive(table, options) as found:
-        return _one_run(found.session, table, run_id)
+        row = _one_run(found.session, table, run_id)
+        return {**in_utc(row), "alive": found.lives(row)}
 
 
 def last_run(job: str, table: str | None = None, *, options: Options | None = None, spark: Any = None) -> Run:
@@ -42,7 +45,7 @@ def last_run(job: str, table: str | None = None, *, options: Options | None = No
     where = replace(asked, spark=spark) if spark is not None else asked
     table = table or f"{sql.bare_identifier(current_catalog(where))}.rowcall.runs"
     with _archive(table, where) as found:
-        newest = found.session.query(_runs_query(table, 1), {"job": job, "run_id": ""})
+        newest = _runs(found.session, table, 1, job=job)
         if not newest:
             raise RunError(f"{table} has no run of job {job}. See rowcall runs.")
         (row,) = found.session.query(run_row(sql_texts(), table), {"run_id": newest[0]["run_id"]})
@@ -51,10 +54,17 @@ def last_run(job: str, table: str | None = None, *, options: Options | None = No
 
 def failures(table: str, run_id: str, *, limit: int = 50, options: Options | None = None) -> list[Row]:
     """The rows of a run's outputs that have no ok answer. Raises `RunError` where there is not exactly one such run."""
+    return failures_of(table, run_id, limit=limit, options=options)[1]
+
+
+def failures_of(table: str, run_id: str, *, limit: int = 50, options: Options | None = None) -> tuple[Row, list[Row]]:
+    """The row of a run, and its `failures`."""
     with _archive(table, options) as found:
         run = _one_run(found.session, table, run_id)
         outputs = sql.quote_table(str(run["outputs_table"]))
-        return found.session.query(sql.list_failures(sql_texts(), outputs, limit), {"run_id": run["run_id"]})
+        key_columns(found.session, outputs)
+        rows = found.session.query(sql.list_failures(sql_texts(), outputs, limit), {"run_id": run["run_id"]})
+        return run, [in_utc(row) for row in rows]
 
 
 def report(table: str, run_id: str, path: Path | None = None, *, options: Options | None = None) -> Path:
@@ -65,7 +75,7 @@ def report(table: str, run_id: str, path: Path | None = None, *, options: Option
         check_place(path)
     with _archive(table, options) as found:
         row = _one_run(found.session, table, run_id)
-        page = run_report.read_page(found.session, sql_texts(), table, str(row["run_id"]))
+        page = run_report.read_page(found.session, sql_texts(), table, str(row["run_id"]), found.lives)
     place = path or run_report.default_place(page)
     write_whole(place, run_report.render(page))
     return place
@@ -73,8 +83,9 @@ def report(table: str, run_id: str, path: Path | None = None, *, options: Option
 
 def costs(table: str, *, job: str | None = None, options: Options | None = None) -> list[Row]:
     """What each job has cost so far, by endpoint and currency. Raises `RunError` where there is no such table."""
-    with _archive(table, options) as found:
-        return found.session.query(sql.costs(sql_texts(), sql.quote_table(table)), {"job": job or ""})
+    with _archive(table, options) as found, reading(found.session, sql.quote_table(table), "runs"):
+        rows = found.session.query(sql.costs(sql_texts(), sql.quote_table(table)), {"job": job or ""})
+        return [in_utc(row) for row in rows]
 
 
 def compare(
@@ -90,7 +101,7 @@ def trace(table: str, job: str, key: str, *, full: bool = False, options: Option
     """What happened to the row of a job that has a key (`a=1,b=2` where that has several columns) or a trace id; `full` with all of
     the texts that are too long for the traces table. Raises `RunError` where there is no such job or row."""
     with _archive(table, options) as found:
-        newest = found.session.query(_runs_query(table, 1), {"job": job, "run_id": ""})
+        newest = _runs(found.session, table, 1, job=job)
         if not newest:
             raise RunError(f"{table} has no run of job {job}. See rowcall runs.")
 
@@ -116,23 +127,21 @@ def control(table: str, run_id: str, command: Command | None = None, *, options:
 
 
 def _one_run(session: SqlSession, table: str, run_id: str) -> Row:
-    found = session.query(_runs_query(table, 2), {"job": "", "run_id": run_id})
+    found = _runs(session, table, 2, run_id=run_id)
     if len(found) != 1:
         what = f"more than one run that begins with {run_id}" if found else f"no run {run_id}"
         raise RunError(f"{table} has {what}. See rowcall runs.")
     return found[0]
 
 
-def _runs_query(table: str, limit: int) -> str:
-    return sql.list_runs(sql_texts(), sql.quote_table(table), limit)
-
-
 @contextmanager
 def _archive(table: str, options: Options | None) -> Generator[Archive]:
     with archive([sql.quote_table(table)], options or Options()) as found:
-        try:
-            yield found
-        except SqlError as error:
-            if error.missing:
-                raise RunError(f"there is no table {table}: no job was run here yet, or name its runs table") from error
-            raise
+        yield found
+
+
+def _runs(session: SqlSession, table: str, limit: int, *, job: str = "", run_id: str = "") -> list[Row]:
+    """Runs of a job, or whose id begins so, newest first."""
+    quoted = sql.quote_table(table)
+    with reading(session, quoted, "runs"):
+        return session.query(sql.list_runs(sql_texts(), quoted, limit), {"job": job, "run_id": run_id})

@@ -81,7 +81,10 @@ class Run:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name in ("row", "where", "runs_table"):  # a copy asks for these before it has them
             raise AttributeError(name)
-        return getattr(self.row, name)
+        try:
+            return getattr(self.row, name)
+        except AttributeError:
+            raise AttributeError(f"a run has no {name!r}; dir(run.row) has what it has") from None
 
     @property
     def outputs(self) -> Any:
@@ -103,7 +106,7 @@ class Run:
         in its table no more."""
         run_report.check_libraries()
         with archive([self.runs_table, self.row.outputs_table, self.row.traces_table], self.where) as found:
-            page = run_report.read_page(found.session, sql_texts(), self.runs_table, self.row.run_id)
+            page = run_report.read_page(found.session, sql_texts(), self.runs_table, self.row.run_id, found.lives)
         return Report(run_report.render(page), run_report.default_place(page))
 
     def _frame(self, statement: str, table: str) -> Any:

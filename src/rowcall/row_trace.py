@@ -7,21 +7,24 @@ from typing import cast
 
 from rowcall.core import sql
 from rowcall.core.errors import RunError
-from rowcall.core.loose import mapping, parse_json
+from rowcall.core.loose import json_text, mapping, parse_json, text
 from rowcall.core.ports import Journal, Row, SqlSession
 from rowcall.core.span_row import OVERFLOW
 from rowcall.core.trace_tree import Node, trace_tree
+from rowcall.tables import in_utc, key_columns, reading
 
 _TRACE_ID = re.compile("[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
 class RowStory:
-    """What happened to a row. `output` is None where the outputs have a later answer, `tree` where no call was made."""
+    """What happened to a row. `output` is None where the outputs have a later answer, `tree` where no call was made; `currency` is
+    that of its cost."""
 
     trace_id: str
     output: Row | None
     tree: Node | None
+    currency: str | None = None
 
     def as_json(self) -> dict[str, object]:
         return {"trace_id": self.trace_id, "output": self.output, "trace": self.tree and self.tree.as_json()}
@@ -33,25 +36,30 @@ def read_story(
     """The story of the row of a run's outputs that has a key, or of the call that has a trace id. `journal_of` opens the journal of
     a run for what is too long for the spans; without one they stay cut. Raises `RunError` where there is no such row."""
     outputs, traces = (sql.quote_table(str(run[name])) for name in ("outputs_table", "traces_table"))
-    list_spans, found, trace_id = sql.fill(texts, "statements/list_spans", traces=traces), [], key
+    spans_of = sql.fill(texts, "statements/list_spans", traces=traces)
+
+    def spans_with(trace_id: str) -> list[Row]:
+        with reading(session, traces, "traces"):
+            return session.query(spans_of, {"trace_id": trace_id})
+
+    keys = [column.name for column in key_columns(session, outputs)]
+    found, spans, trace_id = [], [], key
     if _TRACE_ID.fullmatch(key):
         found = session.query(_find(texts, outputs, "trace_id = :trace_id"), {"trace_id": key})
-    spans = session.query(list_spans, {"trace_id": trace_id}) if _TRACE_ID.fullmatch(key) else []
+        spans = spans_with(key)
     if not found and not spans:  # a key may look like a trace id
-        found = _by_key(session, texts, outputs, key)
+        found = _by_key(session, texts, outputs, keys, key)
         trace_id = str(found[0]["trace_id"])
-        spans = session.query(list_spans, {"trace_id": trace_id})
+        spans = spans_with(trace_id)
     whole = _whole_texts(spans, trace_id, journal_of) if journal_of is not None else ()
-    return RowStory(trace_id, found[0] if found else None, trace_tree(spans, whole))
+    return RowStory(trace_id, in_utc(found[0]) if found else None, trace_tree(spans, whole), text(run["currency"]))
 
 
 def _find(texts: sql.SqlTexts, outputs: str, condition: str) -> str:
     return sql.fill(texts, "statements/find_output", outputs=outputs, condition=condition)
 
 
-def _by_key(session: SqlSession, texts: sql.SqlTexts, outputs: str, key: str) -> list[Row]:
-    columns = [column.name for column in session.columns(f"SELECT * FROM {outputs}")]
-    names = columns[: columns.index("answer")]
+def _by_key(session: SqlSession, texts: sql.SqlTexts, outputs: str, names: Sequence[str], key: str) -> list[Row]:
     values = key_values(key, names)
     same = " AND ".join(f"CAST({sql.identifier(name)} AS STRING) = :key_{n}" for n, name in enumerate(names))
     found = session.query(_find(texts, outputs, same), {f"key_{n}": values[name] for n, name in enumerate(names)})
@@ -62,15 +70,31 @@ def _by_key(session: SqlSession, texts: sql.SqlTexts, outputs: str, key: str) ->
 
 
 def key_values(key: str, names: Sequence[str]) -> Mapping[str, str]:
-    """The values of key columns, written as `a=1,b=2`, or as the value alone where there is one column. Raises `RunError`."""
-    begins = [re.escape(f"{name}=") for name in names]
+    """The values of key columns, written as `a=1,b=2` or as JSON, or as the value alone where there is one column. Raises
+    `RunError`."""
     if len(names) == 1:
-        return {names[0]: re.sub(f"^{begins[0]}", "", key)}
-    parts = re.split(rf"(?:^|,)({'|'.join(begins)})", key)
-    given = dict(zip((name.removesuffix("=") for name in parts[1::2]), parts[2::2], strict=True))
-    if parts[0] or set(given) != set(names):
-        raise RunError(f"the key has the columns {', '.join(names)}; write {','.join(f'{name}=…' for name in names)}")
+        return {names[0]: key.removeprefix(f"{names[0]}=")}
+    given = _json_key(key) or _written_key(key, names)
+    if set(given) != set(names):
+        example = ",".join(f"{name}=…" for name in names)
+        raise RunError(f"the key has the columns {', '.join(names)}; write {example}, or as JSON, each of them once")
     return {name: given[name] for name in names}
+
+
+def _json_key(key: str) -> Mapping[str, str]:
+    """`{"a": 1, "b": "2,c=3"}`, for values that look like another column."""
+    return {
+        name: value if isinstance(value, str) else json_text(value) or ""
+        for name, value in mapping(parse_json(key)).items()
+    }
+
+
+def _written_key(key: str, names: Sequence[str]) -> Mapping[str, str]:
+    """`a=1,b=2`; nothing where a column is named twice."""
+    begins = "|".join(re.escape(f"{name}=") for name in names)
+    before, *parts = re.split(rf"(?:^|,\s*)({begins})", key)
+    given = dict(zip((name.removesuffix("=") for name in parts[::2]), parts[1::2], strict=True))
+    return given if not before and len(given) == len(parts) // 2 else {}
 
 
 def _whole_texts(spans: Sequence[Row], trace_id: str, journal_of: Callable[[str], Journal]) -> Sequence[Row]:

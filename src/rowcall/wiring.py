@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 from rowcall.adapters.auth import Login, SecretLogin, credentials, key_login
 from rowcall.adapters.journal import FolderJournals, open_journal
@@ -20,10 +20,11 @@ from rowcall.adapters.spark import SparkSqlSession, ambient_spark
 from rowcall.adapters.volume_journal import VolumeJournals, open_volume_journal
 from rowcall.adapters.workspace import DatabricksWorkspace, load_sdk
 from rowcall.adapters.workspace_login import WorkspaceLogin
+from rowcall.control import lives
 from rowcall.core import sql
 from rowcall.core.definition import JobDefinition, ResponsesEngine, UrlEndpoint
-from rowcall.core.errors import SetupError
-from rowcall.core.ports import Connect, Journal, JournalStore, SqlSession, Workspace
+from rowcall.core.errors import RowcallError, RunError, SetupError
+from rowcall.core.ports import Connect, Journal, JournalStore, Row, SqlSession, Workspace
 from rowcall.sandbox import lakehouse
 from rowcall.sandbox.databricks_sql.lakehouse_sql import LakehouseSql
 from rowcall.sandbox.process import SandboxProcess, start_sandbox
@@ -171,12 +172,27 @@ class Archive:
         in_volume = place.startswith("/Volumes/") and not Path(place).is_dir()
         return open_volume_journal(self.login, place) if in_volume else open_journal(place)
 
+    def lives(self, row: Row) -> bool | None:
+        """Whether a run goes on, by its row in the runs table; None where nobody here can tell, and of one that is over."""
+        place = cast("Mapping[str, str]", row["context"] or {}).get("journal")
+        if row["status"] != "running" or place is None:
+            return None
+        try:
+            return lives(row, self.journal(place))
+        except (RowcallError, OSError):
+            return None
+
 
 @contextmanager
 def archive(tables: Sequence[str], options: Options) -> Generator[Archive]:
-    """What there is of runs: a session that knows those tables, and the journals."""
+    """What there is of runs: a session that knows those tables, and the journals. Raises `RunError` where there is nothing."""
     with ExitStack() as stack:
         warehouse = _warehouse(options)
+        if warehouse is None and not _session_is_there(options) and not (options.home / "lakehouse").is_dir():
+            raise RunError(
+                f"no job was run here yet: there is no folder {options.home / 'lakehouse'}. Go to where one was, or name its "
+                ".rowcall with --home"
+            )
         if warehouse is None:
             yield Archive(_open_session(tables, options, stack)[0], _login(options, None))
         else:
@@ -190,12 +206,16 @@ def archive(tables: Sequence[str], options: Options) -> Generator[Archive]:
 
 def current_catalog(options: Options) -> str:
     """The catalog of tables that are made without being named: that of a Spark session which is there already, else `main`."""
-    there = options.spark is not None or "DATABRICKS_RUNTIME_VERSION" in os.environ or "SPARK_REMOTE" in os.environ
-    if _warehouse(options) is not None or not there:
+    if _warehouse(options) is not None or not _session_is_there(options):
         return lakehouse.DEFAULT_CATALOG
     with ExitStack() as stack:
         session, _ = _open_session([], options, stack)
         return str(session.query("SELECT current_catalog() AS catalog")[0]["catalog"])
+
+
+def _session_is_there(options: Options) -> bool:
+    """Whether the session is one that is there already, not the embedded lakehouse."""
+    return options.spark is not None or "DATABRICKS_RUNTIME_VERSION" in os.environ or "SPARK_REMOTE" in os.environ
 
 
 def _warehouse(options: Options) -> str | None:

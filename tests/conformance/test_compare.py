@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 
 from rowcall.adapters.packaged import sql_texts
-from rowcall.compare import Tables, compare_answers
 from rowcall.core import sql
 from rowcall.core.comparison import Change, Comparison
 from rowcall.core.definition import JobDefinition
 from rowcall.core.errors import RunError
 from rowcall.core.ports import Row
+from rowcall.side_by_side import Tables, compare_answers
 from support import Bench, make_job
 
 PRICE = {"input": 2, "output": 8, "currency": "EUR"}
@@ -55,6 +55,8 @@ def test_two_endpoints_of_a_job(anywhere: Bench):
     assert found.a.p95_latency_ms is not None
     assert found.a.median_latency_ms is not None
     assert found.a.p95_latency_ms >= found.a.median_latency_ms > 0
+    with pytest.raises(RunError, match=f"rowcall compare {name}:fast {name}:careful"):
+        compared(anywhere, f"main.test.{name}_runs", f"{name}:fast")
     by_run = compared(anywhere, f"main.test.{name}_runs", ran[1].run_id, ran[0].run_id)
     assert (by_run.common, by_run.same, by_run.changes) == (found.common, found.same, found.changes)
     with pytest.raises(RunError, match=f"job {name} has several endpoints; name one to compare: {name}:careful or"):
@@ -148,6 +150,7 @@ def test_what_cannot_be_compared_is_an_error(bench: Bench):
         ((f"{name}:fast", one.run_id), f"job {name} has no endpoint fast"),
         (("2", "nobody"), "more than one run that begins with 2"),
         (("", "nobody"), "neither"),
+        ((f"{name}:fast", None), f"{name}:fast is one endpoint; name another to compare it with"),
     ):
         with pytest.raises(RunError, match=said):
             compared(bench, runs, *names)
@@ -184,8 +187,14 @@ def test_costs_are_summed_by_job_endpoint_and_currency(anywhere: Bench):
     assert second.cost is not None
     assert (a["cost"], a["currency"]) == (pytest.approx(first.cost + second.cost), "EUR")
     assert a["cost_of_1000_ok"] == pytest.approx((first.cost + second.cost) / 6 * 1000)
-    assert a["input_tokens"] == first.input_tokens + second.input_tokens
+    assert a["input_tokens"] == (first.input_tokens or 0) + (second.input_tokens or 0)
     assert a["first_run"] < a["last_run"]
     assert (b["job"], b["cost"], b["currency"], b["cost_of_1000_ok"]) == ("costs_b", None, None, None)
+    assert (a["unfinished"], b["unfinished"]) == ([], [])
+    anywhere.session.execute(
+        f"UPDATE main.test.costs_runs SET status = 'running', asked = 0 WHERE run_id = '{second.run_id}'"
+    )
+    (a, _) = costs(anywhere, "main.test.costs_runs")
+    assert (a["runs"], a["asked"], a["unfinished"]) == (1, 4, [second.run_id])
     assert [row["job"] for row in costs(anywhere, "main.test.costs_runs", "costs_b")] == ["costs_b"]
     assert costs(anywhere, "main.test.costs_runs", "nobody") == []

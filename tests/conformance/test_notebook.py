@@ -50,7 +50,8 @@ class TestInJupyter:
         bar, _ = cells[0]["outputs"]
         assert bar["output_type"] == "display_data"
         assert "40 to ask" in shown(bar)
-        assert "40/40" in shown(bar), "the last of what was shown there"
+        assert "40 asked · 40 ok" in shown(bar), "the last of what was shown there"
+        assert "publishing" not in shown(bar)
 
     def test_a_run_is_a_summary(self, cells: list[Any]) -> None:
         *_, summary = cells[0]["outputs"]
@@ -85,6 +86,7 @@ def test_frames_are_of_the_spark_session_that_was_handed_in(bench: Bench, house:
 
 
 def test_frames_of_a_table_that_is_gone_say_so(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "lakehouse").mkdir()
     run = finished(bench, "frames_of_nothing", Options(home=tmp_path))
     with pytest.raises(RunError, match=r"there is no table main\.test\.frames_of_nothing_out"):
         _ = run.outputs

@@ -329,7 +329,9 @@ def test_costs_are_read_by_people() -> None:
     money = {"cost": 1.5, "currency": "EUR", "cost_of_1000_ok": 1.07}
     row = {**counts, "cached_tokens": None, "reasoning_tokens": 0, **money, "job": "x", "endpoint": "app y"}
     on = terminal()
-    print_costs(on, [{**row, "first_run": dt.datetime(2026, 1, 2, 3), "last_run": None}])
-    header, line = (" ".join(line.split()) for line in written(on).splitlines())
+    times = {"first_run": dt.datetime(2026, 1, 2, 3, tzinfo=dt.UTC), "last_run": None}
+    print_costs(on, [{**row, **times, "unfinished": ["r-1"]}])
+    header, line, _, more = (" ".join(line.split()) for line in written(on).splitlines())
+    assert more == "Not counted is what run r-1 took so far: it is counted with the end of the run, or by the next."
     assert header == "job endpoint runs asked ok tokens in cached out reasoning cost 1,000 ok first run last run"
-    assert line == "x app y 2 1,500 1,400 9,000,000 5 0 1.5000 EUR 1.0700 EUR 2026-01-02 03:00:00"
+    assert line == "x app y 2 1,500 1,400 9,000,000 5 0 1.50 EUR 1.07 EUR 2026-01-02 03:00:00 UTC"

@@ -28,13 +28,16 @@ MS = 1_000_000
         ("b=2,a=1,9", ["a", "b"], {"a": "1,9", "b": "2"}),
         ("a=,b=x=y", ["a", "b"], {"a": "", "b": "x=y"}),
         ("my key=1,b=2", ["my key", "b"], {"my key": "1", "b": "2"}),
+        ("a=1, b=2", ["a", "b"], {"a": "1", "b": "2"}),
+        ('{"a": 1, "b": "2,a=3"}', ["a", "b"], {"a": "1", "b": "2,a=3"}),
+        ('{"a": 1}', ["id"], {"id": '{"a": 1}'}),
     ],
 )
 def test_a_key_has_a_value_for_each_column(key: str, names: list[str], values: dict[str, str]) -> None:
     assert key_values(key, names) == values
 
 
-@pytest.mark.parametrize("key", ["1", "a=1", "a=1,c=2", "x,a=1,b=2", ""])
+@pytest.mark.parametrize("key", ["1", "a=1", "a=1,c=2", "x,a=1,b=2", "a=1,b=2,a=3", '{"a": 1}', ""])
 def test_a_key_that_lacks_a_column_is_told_how_it_is_written(key: str) -> None:
     with pytest.raises(RunError, match="write a=…,b=…"):
         key_values(key, ["a", "b"])
@@ -45,7 +48,7 @@ def shown(
 ) -> str:
     tree = trace_tree(call_spans(call(reply, attempts), "the request", CONTEXT))
     out = io.StringIO()
-    print_story(Console(file=out, width=200), RowStory(TRACE_ID, output, tree), full=full)
+    print_story(Console(file=out, width=200), RowStory(TRACE_ID, output, tree, "USD"), full=full)
     return out.getvalue()
 
 
@@ -66,7 +69,7 @@ def test_a_story_is_a_tree_with_times() -> None:
     assert [line.strip(" │├└─") for line in lines] == [
         "id 7",
         f"trace {TRACE_ID}",
-        "invoke_agent review-triage · 5.0 ms · ok · 10 tokens in · 5 out · cost 0.25",
+        "invoke_agent review-triage · 5.0 ms · ok · 10 tokens in · 5 out · 0.2500 USD",
         "attempt 1 · at 0.0 ms · 12 ms · HTTP 429 · Retry-After 1.0 s   rate_limited: slow down",
         "waited 1.01 s: backing off",
         "attempt 2 · at 1.02 s · 1.00 s · HTTP 200 · request q-1",

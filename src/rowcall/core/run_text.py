@@ -1,13 +1,14 @@
 """A run in words: what is about to happen, how far it is, how it ended. One line each."""
 
-from typing import assert_never
+from collections.abc import Mapping
+from typing import Any, assert_never
 
 from rowcall.core.ai_query.waves import ONE_STATEMENT
 from rowcall.core.engine_plan import EnginePlan
 from rowcall.core.plan import RunPlan
 from rowcall.core.records import Progress
 from rowcall.core.report import RunRow
-from rowcall.core.shown import duration, plural
+from rowcall.core.shown import duration, money, plural
 
 
 def headline(plan: RunPlan) -> str:
@@ -71,5 +72,23 @@ def summary_line(row: RunRow) -> str:
     parts += [f"{row.retries:,} {plural('retry', row.retries)}"] if row.retries else []
     parts += [f"{row.tokens:,} tokens"] if row.tokens else []
     parts += [duration(row.seconds)]
-    parts += [f"{row.cost:,.4f} {row.currency}"] if row.cost is not None else []
+    parts += [money(row.cost, row.currency)] if row.cost is not None else []
     return " · ".join(parts)
+
+
+def no_failures(run: Mapping[str, Any]) -> str:
+    """What to say of a run, a row of the runs table, where the outputs have no failure of its."""
+    run_id, left = run["run_id"], run["pending_rows"] - run["asked"]
+    if run["status"] == "running":
+        return f"Run {run_id} has no end yet. No row that it has published so far is without an ok answer."
+    said = f"No row of run {run_id} is without an ok answer."
+    if left > 0:
+        ended = "failed" if run["status"] == "failed" else f"was {run['status']}"
+        rows = f"{left:,} {plural('request', left)}"
+        said = (
+            f"Run {run_id} {ended} before {rows} had an answer: the next run asks them. Of those it asked, none failed."
+        )
+    if run["failed"]:
+        said = f"The outputs have no failure of run {run_id}, though {run['failed']:,} of its requests failed: a row that had an "
+        said += "answer from an earlier run keeps it, and a later run may have answered others. The traces have all failures."
+    return said

@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import datetime
 
 _FORGING = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
@@ -18,9 +19,13 @@ def clean(text: str) -> str:
 
 
 def json_line(value: object) -> str:
-    """A value as one line of JSON, those characters as their escapes: a reader gets them back."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    """A value as one line of JSON, those characters as their escapes: a reader gets them back. Times are as ISO 8601 has them."""
+    text = json.dumps(value, ensure_ascii=False, default=_plain)
     return _FORGING.sub(lambda found: json.dumps(found[0])[1:-1], text)
+
+
+def _plain(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def shorten(text: object, limit: int) -> str:
@@ -37,6 +42,12 @@ def duration(seconds: float) -> str:
         return f"{rest} s"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} m" if hours else f"{minutes} m {rest:02d} s"
+
+
+def money(amount: float, currency: object) -> str:
+    """1,234.50 USD · 0.4200 USD · 0.000060 USD"""
+    digits = 2 if amount >= 1 or amount == 0 else 4 if amount >= 0.001 else 6
+    return f"{amount:,.{digits}f} {currency or ''}".rstrip()
 
 
 def plural(word: str, count: int) -> str:

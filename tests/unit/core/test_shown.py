@@ -1,5 +1,6 @@
 """What may be in a text, and what of it reaches a terminal."""
 
+import datetime as dt
 import json
 import unicodedata
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rowcall.core.shown import clean, json_line
+from rowcall.core.shown import clean, json_line, money
 
 FORGING = (
     "\x00",
@@ -61,3 +62,26 @@ def test_a_reader_of_the_line_gets_the_value(value: object) -> None:
     line = json_line(value)
     assert "\n" not in line
     assert json.loads(line) == value
+
+
+def test_times_are_written_with_their_zone() -> None:
+    when = dt.datetime(2026, 11, 24, 18, 27, 51, tzinfo=dt.UTC)
+    assert json_line([when, when.date()]) == '["2026-11-24T18:27:51+00:00", "2026-11-24"]'
+
+
+@pytest.mark.parametrize(
+    ("amount", "said"),
+    [
+        (0.0, "0.00 USD"),
+        (1234.5, "1,234.50 USD"),
+        (0.41, "0.4100 USD"),
+        (0.00042, "0.000420 USD"),
+        (0.00005, "0.000050 USD"),
+    ],
+)
+def test_money(amount: float, said: str) -> None:
+    assert money(amount, "USD") == said
+
+
+def test_money_of_no_currency() -> None:
+    assert money(0.5, None) == "0.5000"

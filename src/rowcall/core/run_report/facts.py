@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from rowcall.core.report import ROWS_LATER, rows_later
 from rowcall.core.run_report.headline import Counts, Run
-from rowcall.core.run_report.words import count, money, percent, time_taken
-from rowcall.core.shown import plural, shorten
+from rowcall.core.run_report.words import count, percent, time_taken
+from rowcall.core.shown import money, plural, shorten
 from rowcall.core.slots import ABOUT, CLIENT_CPU
 
 Fact = tuple[str, str]

@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from rowcall.core.run_report.found import Found
-from rowcall.core.run_report.words import count, money, percent, rate
-from rowcall.core.shown import duration, plural
+from rowcall.core.run_report.words import count, percent, rate
+from rowcall.core.shown import duration, money, plural
 
 Run = Mapping[str, Any]
 """A row of `report_run.sql`."""
+CUT_OFF = "cut off"
+"""Said in the place of the status of a run that has no end in the runs table, and is no more."""
+WITHOUT_END = ("running", CUT_OFF)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,9 @@ def sentence(run: Run, counts: Counts, seconds: float) -> str:
             return (
                 f"The run goes on: {count(counts.ok)} of {count(run['pending_rows'])} requests have a published answer."
             )
+        case "cut off":
+            published = f"{count(counts.ok)} of {count(run['pending_rows'])} requests have a published answer"
+            return f"The run was cut off: {published}. The next run of the job publishes what else it left."
         case status:
             said = {"stopped": "The run was stopped", "failed": "The run failed"}.get(status, "The run was interrupted")
             of_all = f"{count(counts.ok)} of {count(run['pending_rows'])} {plural('request', run['pending_rows'])}"
@@ -102,7 +108,7 @@ def tiles(run: Run, found: Found | None, counts: Counts, seconds: float) -> list
 
 def _about_time(run: Run) -> str:
     if run["ended_us"] is None:
-        return "so far"
+        return "up to the last published answer" if run["status"] == CUT_OFF else "so far"
     return "up to its last sign of life" if run["status"] == "interrupted" else "reading and publishing included"
 
 
@@ -147,6 +153,6 @@ def _cost(run: Run, counts: Counts) -> Tile:
 
 
 def _not_yet(run: Run, counts: Counts) -> str:
-    if run["status"] == "running":
-        return "told when the run is over"
+    if run["status"] in WITHOUT_END:
+        return "told when the run is over" if run["status"] == "running" else "told by the next run"
     return "" if counts.asked else "nothing was asked to the end"

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from rowcall.core.run_report.facts import Fact, Share, endings, plan, states, tokens
 from rowcall.core.run_report.found import Found
-from rowcall.core.run_report.headline import Run, Tile, counts_of, seconds_of, sentence, tiles
+from rowcall.core.run_report.headline import CUT_OFF, WITHOUT_END, Run, Tile, counts_of, seconds_of, sentence, tiles
 from rowcall.core.run_report.latency import Latencies
 from rowcall.core.run_report.timeline import Timeline
 from rowcall.core.run_report.trouble import Trouble, troubles
@@ -57,8 +57,9 @@ class Page:
     concurrency: int | None
 
 
-def make_page(run: Run, found: Found | None) -> Page:
-    """`found` is None where the traces table is gone."""
+def make_page(run: Run, found: Found | None, *, cut_off: bool = False) -> Page:
+    """`found` is None where the traces table is gone. `cut_off` is of a run that has no end in the runs table, and is no more."""
+    run = {**run, "status": CUT_OFF} if cut_off else run
     counts, seconds = counts_of(run, found), seconds_of(run, found)
     in_sql = run["engine"] == "ai_query"
     seen = found if found and found.calls else None
@@ -104,7 +105,7 @@ def _missing(run: Run, found: Found | None) -> str:
         return f"The table {run['traces_table']} is not there any more, or cannot be read; what follows is from the runs table."
     if found.calls or not run["pending_rows"]:
         return ""
-    if run["status"] == "running":
+    if run["status"] in WITHOUT_END:
         return "No answer has been published yet."
     return (
         ""

@@ -60,11 +60,8 @@ def run_row(texts: SqlTexts, runs: str) -> str:
     return fill(texts, "statements/report_run", runs=quote_table(runs))
 
 
-def keys_of_traces(texts: SqlTexts, outputs: str, columns: Sequence[Column]) -> str:
-    """Takes the parameters `run_id` and `trace_ids`, with commas between. The keys of an outputs table are the columns before its
-    answer."""
-    names = [column.name for column in columns]
-    keys = columns[: names.index("answer")]
+def keys_of_traces(texts: SqlTexts, outputs: str, keys: Sequence[Column]) -> str:
+    """Takes the parameters `run_id` and `trace_ids`, with commas between."""
     return fill(texts, "statements/report_keys", outputs=outputs, keys=", ".join(quoted_columns(keys)))
 
 

@@ -36,8 +36,3 @@ def time_taken(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{rest} s" if minutes == 0 else f"{minutes} m {rest:02d} s"
-
-
-def money(amount: float, currency: str | None) -> str:
-    digits = 2 if amount >= 1 or amount == 0 else 4 if amount >= 0.0001 else 6
-    return f"{amount:,.{digits}f} {currency or ''}".rstrip()

@@ -242,6 +242,14 @@ def test_rows_add_up_where_a_limit_left_some() -> None:
     assert "rows left for later" not in facts
 
 
+def test_a_run_that_is_no_more_and_has_no_end() -> None:
+    page = make_page(run(**UNDER_WAY, input_tokens=0, output_tokens=0), found(), cut_off=True)
+    said = "The run was cut off: 8 of 10 requests have a published answer. The next run of the job publishes what else it left."
+    assert (page.status, page.sentence) == ("cut off", said)
+    assert tile(page, "wall time") == ("11 s", "up to the last published answer")
+    assert (tile(page, "tokens"), tile(page, "cost")) == (("–", "told by the next run"), ("–", "told by the next run"))
+
+
 def test_an_interrupted_run_lasted_up_to_its_last_sign_of_life() -> None:
     assert tile(make_page(run(status="interrupted"), found()), "wall time") == ("12 s", "up to its last sign of life")
 

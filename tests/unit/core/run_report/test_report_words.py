@@ -51,10 +51,3 @@ def test_all_and_none_are_only_said_of_all_and_none(part: int, whole: int, said:
 )
 def test_times(seconds: float, said: str) -> None:
     assert words.time_taken(seconds) == said
-
-
-@pytest.mark.parametrize(
-    ("amount", "said"), [(0.0, "0.00 USD"), (12.345, "12.35 USD"), (0.41, "0.4100 USD"), (0.00005, "0.000050 USD")]
-)
-def test_money(amount: float, said: str) -> None:
-    assert words.money(amount, "USD") == said

@@ -13,11 +13,12 @@ from rowcall.core.comparison import (
     side_statement,
     taken,
 )
-from rowcall.core.errors import RunError, SqlError
+from rowcall.core.errors import RunError
 from rowcall.core.loose import count, mapping, text
 from rowcall.core.names import some
 from rowcall.core.ports import Row, SqlSession
 from rowcall.core.records import Column
+from rowcall.tables import key_columns, reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,10 @@ def _endpoints(tables: Tables, job: str) -> tuple[Side, Side]:
     """The two endpoints of a job."""
     if _runs(tables, 1, run_id=job):
         raise RunError(f"compare run {job} with another: rowcall compare {job} RUN")
+    name, colon, label = job.partition(":")
+    if colon:
+        others = [f"{name}:{other}" for other in _labels(tables, name) if other != label] or ["RUN"]
+        raise RunError(f"{job} is one endpoint; name another to compare it with: rowcall compare {job} {others[0]}")
     labels = _labels(tables, job)
     if len(labels) != 2:
         them = f"has the endpoints {some(labels)}" if labels else "has no endpoints with names"
@@ -81,7 +86,8 @@ def _labels(tables: Tables, job: str) -> list[str]:
     if not _label(run):
         return []
     key, outputs = sql.ENDPOINT_KEY, sql.quote_table(str(run["outputs_table"]))
-    return [str(row[key]) for row in tables.session.query(f"SELECT DISTINCT {key} FROM {outputs} ORDER BY {key}")]
+    with reading(tables.session, outputs, "outputs"):
+        return [str(row[key]) for row in tables.session.query(f"SELECT DISTINCT {key} FROM {outputs} ORDER BY {key}")]
 
 
 def _of_endpoint(tables: Tables, job: str, label: str) -> Side:
@@ -100,14 +106,9 @@ def _of_run(tables: Tables, run: Row) -> Side:
 
 def _described(tables: Tables, run: Row, side: Side) -> Side:
     """The side with what its table and a run of it tell."""
-    table = str(run["outputs_table"])
-    outputs = sql.quote_table(table)
-    try:
-        columns = tables.session.columns(f"SELECT * FROM {outputs}")
-    except SqlError as error:
-        if error.missing:
-            raise RunError(f"the table {table}, with the answers of {side.name}, is no more") from error
-        raise
+    outputs = sql.quote_table(str(run["outputs_table"]))
+    key_columns(tables.session, outputs)
+    columns = tables.session.columns(f"SELECT * FROM {outputs}")
     answer = next(column for column in columns if column.name == "answer")
     return Side(
         name=side.name,
@@ -158,7 +159,8 @@ def _newest(tables: Tables, job: str) -> Row:
 
 def _runs(tables: Tables, limit: int, *, job: str = "", run_id: str = "") -> list[Row]:
     statement = sql.list_runs(tables.texts, sql.quote_table(tables.runs), limit)
-    return tables.session.query(statement, {"job": job, "run_id": run_id})
+    with reading(tables.session, sql.quote_table(tables.runs), "runs"):
+        return tables.session.query(statement, {"job": job, "run_id": run_id})
 
 
 def _label(run: Row) -> str | None:
