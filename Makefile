@@ -24,7 +24,9 @@ JARS    := .spark-jars
 
 # How many tests run at once. A worker has a lakehouse and a sandbox of its own, about 2 GB.
 WORKERS ?= 2
-PYTEST  := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
+# Those of faults wait much.
+FAULTS  ?= 3
+PYTEST  := $(BIN)/python -m pytest --dist worksteal --numprocesses
 
 # $(call set-up,FOLDER,CONSTRAINTS,WHAT): a virtual environment FOLDER with WHAT in it.
 define set-up
@@ -55,10 +57,10 @@ demo: $(READY)
 	@$(BIN)/rowcall demo
 
 test: $(READY)
-	$(PYTEST) --ignore tests/faults --ignore tests/browser
+	$(PYTEST) $(WORKERS) --ignore tests/faults --ignore tests/browser
 
 test-faults: $(READY)
-	$(PYTEST) tests/faults
+	$(PYTEST) $(FAULTS) tests/faults
 
 # Without Chromium the tests are skipped, and say so; on CI they fail.
 test-browser: $(READY)

@@ -10,9 +10,9 @@ Each row is a case of `tests/faults/test_kill_matrix.py`, or of the test that it
 | after the table of pending rows is made     | nothing: no call was made                  |                            |
 | the driver, while it asks                   | the calls in flight, and at most one flush | test_interruptions         |
 | a task on Spark, while it asks              | its calls in flight, and at most one flush | spark/test_executor_kills  |
-| a shard, while it asks                      | its calls in flight, and at most one flush | test_shards_of_a_run       |
-| the coordinator, while its shards ask       | nothing: they stop and keep what they have | test_shards_of_a_run       |
-| the coordinator and its shards at once      | the calls in flight, and one flush of each | test_shards_of_a_run       |
+| a shard, while it asks                      | its calls in flight, and at most one flush | shards                     |
+| the coordinator, while its shards ask       | nothing: they stop and keep what they have | shards                     |
+| the coordinator and its shards at once      | the calls in flight, and one flush of each | shards                     |
 | the embedded lakehouse, and the task in it  | the calls in flight, and at most one flush |                            |
 | before a segment is written                 | that flush, and the calls in flight        |                            |
 | in the middle of writing a segment          | the same: it is whole or not at all        |                            |
