@@ -4,6 +4,7 @@
 # make test-browser  look at the report of a run in headless Chromium (on CI it is installed if it is missing)
 # make test-clients  set up Databricks' clients and agent servers apart, and test against them
 # make test-spark    set up Apache Spark apart, and kill its processes in the middle of runs (needs Java and Maven)
+# make test-versions set up the lowest and the newest versions of all that is required, and test with each
 # make soak          a run under random faults for 10 minutes, killed again and again (SOAK_SECONDS=600)
 # make check         lint, types, import layers
 # make bench         how close a run comes to the ideal time, and to what a server allows; what traces cost
@@ -18,9 +19,10 @@ READY  := $(VENV)/.ready
 LOCAL  := '.[local,dev]'
 CLIENTS ?= .venv-clients
 SPARK   ?= .venv-spark
+VERSIONS := .venv-lowest .venv-newest
 JARS    := .spark-jars
 
-.PHONY: demo test test-faults test-browser test-clients test-spark soak check bench format clean
+.PHONY: demo test test-faults test-browser test-clients test-spark test-versions soak check bench format clean
 
 # How many tests run at once. A worker has a lakehouse and a sandbox of its own, about 2 GB.
 WORKERS ?= 2
@@ -74,6 +76,20 @@ test-clients: $(CLIENTS)/.ready
 test-spark: $(SPARK)/.ready $(JARS)/.ready
 	$(SPARK)/bin/python -m pytest tests/spark
 
+# What the lowest versions are, pyproject.toml says; the newest are whatever there is today.
+test-versions: $(READY)
+	@$(BIN)/python -m uv pip compile pyproject.toml --extra local --extra otlp --extra bundle --resolution lowest-direct \
+	    --python-version "$$($(BIN)/python -c 'import sys; print(*sys.version_info[:2], sep=".")')" \
+	    --no-annotate --no-header --quiet --output-file $(VENV)/lowest.txt
+	@: > $(VENV)/newest.txt
+	@set -e; for each in $(VERSIONS); do \
+	    echo "Setting up $$each …"; test -x $$each/bin/python || "$(PYTHON)" -m venv $$each; \
+	    $(BIN)/python -m uv pip install --quiet --upgrade --python $$each/bin/python \
+	        --constraint $(VENV)/$${each#.venv-}.txt --group tests --editable '.[local,otlp,bundle]'; \
+	    $$each/bin/python -m pytest --dist worksteal --numprocesses $(WORKERS) tests/unit/core tests/unit/engines \
+	        tests/unit/adapters tests/conformance/test_both_engines.py tests/conformance/test_sample_jobs.py; \
+	done
+
 soak: $(READY)
 	SOAK_SECONDS=$${SOAK_SECONDS:-600} $(BIN)/python -m pytest --capture=no tests/soak
 
@@ -93,4 +109,4 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) $(CLIENTS) $(SPARK) $(JARS) .rowcall dist build
+	rm -rf $(VENV) $(CLIENTS) $(SPARK) $(VERSIONS) $(JARS) .rowcall dist build

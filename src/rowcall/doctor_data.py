@@ -12,6 +12,7 @@ from rowcall.core.doctor.checks import Found, State, missing, ok, unknown
 from rowcall.core.doctor.principal import NOBODY, Principal
 from rowcall.core.doctor.rights import Held, Need, Place, Securable, grant, needs, read_held, right_found
 from rowcall.core.doctor.told import Told
+from rowcall.core.engine_plan import ResponsesPlan
 from rowcall.core.errors import JournalError, SqlError
 from rowcall.core.loose import text
 from rowcall.core.names import table_parts
@@ -62,13 +63,8 @@ class DataChecks:
             self.make(ai_query, partial(self._ai_query, loaded), needed)
         made: list[RunPlan] = []
         self.make(plan, partial(self._plan, loaded, made), [*needed, ai_query])
-        if (
-            made
-            and made[0].engine.kind == "responses"
-            and made[0].engine.fan_out == "executors"
-            and self.here.in_catalog
-        ):
-            self.make(f"tasks{label}", partial(_tasks, str(definition.endpoint)), [plan])
+        if made and made[0].engine.kind == "responses" and self.here.parallel:
+            self.make(f"tasks{label}", partial(_tasks, made[0].engine), [plan])
 
     def _session(self) -> Found:
         if self.stands is not None:
@@ -185,10 +181,11 @@ class DataChecks:
         return ok(f"{made[0].rows.pending:,} rows to ask by {made[0].engine.kind}: {made[0].engine.reason}")
 
 
-def _tasks(endpoint: str) -> Found:
-    """Whether Spark's tasks, which make the calls, reach the endpoint: serverless ones are documented to reach no internet."""
-    remedy = "If they do not: engine: {fan_out: driver}."
-    return unknown(f"whether Spark's tasks reach {endpoint} is found out by a run", remedy)
+def _tasks(engine: ResponsesPlan) -> Found:
+    """Whether Spark's tasks reach the endpoint, as one of them tried for the plan."""
+    if engine.fan_out == "executors":
+        return ok("Spark's tasks reach the endpoint")
+    return ok(f"the driver makes the calls: {engine.fan_out_reason}")
 
 
 def _elsewhere(kind: str) -> Found:

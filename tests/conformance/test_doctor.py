@@ -18,7 +18,7 @@ from rowcall.adapters.journal import FolderJournals
 from rowcall.adapters.spark import SparkSqlSession
 from rowcall.adapters.warehouse import WarehouseSqlSession
 from rowcall.adapters.workspace import DatabricksWorkspace
-from rowcall.core.doctor.checks import Check, State, worst
+from rowcall.core.doctor.checks import Check, State, ok, worst
 from rowcall.core.doctor.principal import Principal
 from rowcall.core.errors import SqlError
 from rowcall.doctor import Checks, examine
@@ -421,7 +421,7 @@ def test_each_of_several_endpoints_is_checked(ward: Ward, tmp_path: Path) -> Non
             State.OK,
             ["SQL", "prompts", "rights", "catalog main", "plan", "tasks"],
         ),
-        ("Spark Connect at sc://x", State.UNKNOWN, ["SQL", "prompts", "rights", "journal", "plan"]),
+        ("Spark Connect at sc://x", State.UNKNOWN, ["SQL", "prompts", "rights", "journal", "plan", "tasks"]),
     ],
 )
 def test_on_a_spark(
@@ -440,10 +440,8 @@ def test_on_a_spark(
     found = by_name(done.checks)
     assert set(names) <= set(found)
     assert (found["rights"].found.state, found["plan"].found.state) == (rights, State.OK)
-    assert ("tasks" in found) == ("tasks" in names)
-    if "tasks" in names:
-        assert found["tasks"].found.state is State.UNKNOWN
-        assert found["tasks"].found.remedy == "If they do not: engine: {fan_out: driver}."
+    assert found["tasks"].found == ok("Spark's tasks reach the endpoint")
+    if rights is State.OK:
         # The sandbox grants its own login everything, and somebody else nothing.
         assert "USE CATALOG" in found["catalog main"].found.remedy
         assert found["catalog main"].found.remedy.endswith(" ON CATALOG main TO `somebody`;")

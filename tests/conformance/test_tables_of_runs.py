@@ -46,7 +46,9 @@ def told(looks: dict[str, Look], names: str, table: str, run: str) -> set[str]:
 
 def test_a_runs_table_that_is_none(bench: Bench, looks: dict[str, Look]) -> None:
     everything = " ".join(looks)
-    bench.session.execute("CREATE TABLE main.test.tables_other USING DELTA AS SELECT 1 AS asked, 'x' AS run_id, 'x' AS job")
+    bench.session.execute(
+        "CREATE TABLE main.test.tables_other USING DELTA AS SELECT 1 AS asked, 'x' AS run_id, 'x' AS job"
+    )
     (said,) = told(looks, everything, "main.test.tables_other", "x")
     assert said.startswith("main.test.tables_other is no runs table of rowcall: it has no column status, message, ")
     (said,) = told(looks, everything, "main.test.tables_none", "x")

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from shards import FLUSH, LIMIT, SHARDS, Process, Sharded, end_of, ends_of
+from sharded import FLUSH, LIMIT, SHARDS, Process, Sharded, end_of, ends_of
 
 from rowcall.sandbox.process import SandboxProcess
 from support import wait_until

@@ -168,7 +168,15 @@ def test_core_requirements_are_few_and_wide(metadata: Message) -> None:
         "openai",
         "databricks-sql-connector",
     }
-    assert set(metadata.get_all("Provides-Extra", [])) == {"local", "warehouse", "report", "otlp", "bundle", "spark", "dev"}
+    assert set(metadata.get_all("Provides-Extra", [])) == {
+        "local",
+        "warehouse",
+        "report",
+        "otlp",
+        "bundle",
+        "spark",
+        "dev",
+    }
 
 
 def test_installed_wheel_finds_what_it_brings(wheel: Path, tmp_path: Path) -> None:

@@ -42,7 +42,11 @@ VALUES: list[tuple[pa.DataType, Any, pa.DataType, Any]] = [
 
 @pytest.mark.parametrize(("kind", "value", "plain", "expected"), VALUES, ids=lambda value: str(value)[:30])
 def test_a_value_keeps_its_meaning(kind: pa.DataType, value: Any, plain: pa.DataType, expected: Any) -> None:
-    made = plain_table(pa.table({"x": pa.array([value, None], kind)}))
+    try:
+        array = pa.array([value, None], kind)
+    except (pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
+        pytest.skip(f"this Arrow makes no such values: {error}")
+    made = plain_table(pa.table({"x": array}))
     assert made.schema.field("x").type == plain
     assert made.column("x").to_pylist() == [expected, None]
 

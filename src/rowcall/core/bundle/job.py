@@ -15,7 +15,7 @@ from rowcall.core.definition.deployment import Compute
 PACKAGE = "rowcall"
 RUNTIME = "17.3.x-scala2.13"
 """Databricks Runtime of a job cluster that names none, an LTS with Spark 4.0 and Python 3.12."""
-CONNECTOR = "databricks-sql-connector>=4.2"
+CONNECTOR = "databricks-sql-connector>=4.8"
 DAY = 86_400
 PUBLISHING = 3_600
 """Seconds that a run has after its deadline, for calls in flight and for publishing."""
