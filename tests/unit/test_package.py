@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 from collections.abc import Iterator
@@ -189,6 +190,25 @@ def test_installed_wheel_finds_what_it_brings(wheel: Path, tmp_path: Path) -> No
     *found, count = python("-c", look, path=tmp_path / "installed", cwd=tmp_path).stdout.splitlines()
     assert [Path(path).is_relative_to(tmp_path) for path in found] == [True, True, True]
     assert int(count) == len(in_tree("sql", "*.sql"))
+
+
+# The source distribution
+
+
+def test_source_distribution_holds_what_is_needed_to_build_and_test_and_nothing_else(tmp_path: Path) -> None:
+    python("-m", "hatchling", "build", "-t", "sdist", "-d", str(tmp_path), cwd=ROOT)
+    (built,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(built) as archive:
+        names = {member.name.partition("/")[2] for member in archive.getmembers() if member.isfile()}
+    assert built.name == f"rowcall-{rowcall.__version__}.tar.gz"
+    folders = ("src", "sql", "jobs", "tests")
+    for folder in folders:
+        wanted = {f"{folder}/{name}" for name in in_tree(folder, "*") if "__pycache__" not in name}
+        assert {name for name in names if name.startswith(f"{folder}/")} == wanted
+    beside = {name for name in names if not name.startswith(tuple(f"{folder}/" for folder in folders))}
+    needed = {"pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", "Makefile", "databricks.yml", "constraints.txt"}
+    needed |= {"constraints-clients.txt", "constraints-spark.txt"}
+    assert beside == {*needed, ".gitignore", "PKG-INFO"}
 
 
 # The pins

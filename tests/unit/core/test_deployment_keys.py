@@ -26,6 +26,7 @@ outputs: {table: main.sales.answers}
         ("trigger: {tables: a.b.c, quiet_for: 5s}", 'job.yml:6: trigger.quiet_for: is "5s"; expected a minute or more'),
         ("compute: cluster", "job.yml:6: compute: is"),
         ("compute: {cluster: {node_type_id: a}, warehouse: b}", "a cluster or a warehouse, not both"),
+        ("compute: {cluster: {node_type_id: a}, shards: 2}", "shards are for serverless and warehouses"),
         ("compute: {shards: 1}", "compute.shards: is 1; expected at least 2"),
         ("run_as: {}", "exactly one of user and service_principal"),
         ("permissions: [{level: CAN_LOOK, user: a}]", "permissions[0].level"),

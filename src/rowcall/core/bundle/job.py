@@ -33,8 +33,8 @@ Json = dict[str, Any]
 @dataclass(frozen=True, slots=True)
 class Deployment:
     """What the bundle knows of a job: its `file` from the bundle's root, the `requirement` that installs rowcall (a wheel from the
-    bundle's root, or a package), `variables` that the bundle has too, what was given for the others, the commit, and who hears of
-    failures where the job names nobody."""
+    bundle's root, or a package), the bundle's `variables` that the job uses, the commit, and who hears of failures where the job
+    names nobody."""
 
     file: str
     requirement: str
@@ -93,7 +93,7 @@ def _start(definition: JobDefinition) -> Json:
             "schedule": {
                 "quartz_cron_expression": schedule.cron,
                 "timezone_id": schedule.timezone,
-                "pause_status": _pause(paused=schedule.paused),
+                **_pause(paused=schedule.paused),
             }
         }
     if trigger is None:
@@ -114,11 +114,12 @@ def _start(definition: JobDefinition) -> Json:
     else:
         number, unit = str(trigger.every).split()
         cause = {"periodic": {"interval": int(number), "unit": _UNITS[unit.removesuffix("s")]}}
-    return {"trigger": {**cause, "pause_status": _pause(paused=trigger.paused)}}
+    return {"trigger": {**cause, **_pause(paused=trigger.paused)}}
 
 
-def _pause(*, paused: bool) -> str:
-    return "PAUSED" if paused else "UNPAUSED"
+def _pause(*, paused: bool) -> Json:
+    """What is not paused says nothing: a target in development mode pauses only what does not say otherwise."""
+    return {"pause_status": "PAUSED"} if paused else {}
 
 
 def _notifications(definition: JobDefinition, at: Deployment) -> Json:

@@ -101,6 +101,10 @@ class Compute(Model):
     def _one_of_them(self) -> "Compute":
         if self.cluster is not None and self.warehouse is not None:
             raise ValueError("give a cluster or a warehouse, not both")
+        if self.cluster is not None and self.shards is not None:
+            raise ValueError(
+                "shards are for serverless and warehouses; the executors of a cluster share the rows anyway"
+            )
         return self
 
 

@@ -124,7 +124,13 @@ def test_a_schedule() -> None:
     ],
 )
 def test_a_trigger(trigger: Any, cause: Any) -> None:
-    assert job_of(trigger=trigger)["trigger"] == {**cause, "pause_status": "UNPAUSED"}
+    assert job_of(trigger=trigger)["trigger"] == cause
+    assert job_of(trigger={**trigger, "paused": True})["trigger"] == {**cause, "pause_status": "PAUSED"}
+
+
+def test_what_is_not_paused_leaves_it_to_the_target() -> None:
+    """Development mode pauses what does not say that it is to run."""
+    assert "pause_status" not in job_of(schedule={"cron": "0 0 6 * * ?"})["schedule"]
 
 
 def test_serverless_unless_told_otherwise() -> None:
