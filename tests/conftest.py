@@ -2,6 +2,7 @@
 came of faults, for the tables that a session ends with.
 """
 
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import astuple
 from pathlib import Path
@@ -112,6 +113,9 @@ def collector() -> Iterator["Taking"]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell has what it runs in the background ignore Ctrl-C, and so would every process that tests start.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.stash[_NOTED] = []
 
 
