@@ -53,7 +53,7 @@ class Project:
         return done
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def project(tmp_path_factory: pytest.TempPathFactory, sandbox: SandboxProcess) -> Project:
     folder = tmp_path_factory.mktemp("project")
     for name, text in (("good", GOOD), ("bad", BAD), ("unfit", UNFIT)):
@@ -150,6 +150,7 @@ def test_an_unreachable_workspace_is_told_without_a_long_wait(project: Project):
 
 
 def test_runs_of_no_table_and_an_unknown_run_are_told(project: Project):
+    project.call("run", "good.yml", "--var", "rows=1")
     assert "there is no table main.demo.none" in project.call("runs", "--table", "main.demo.none", code=1).stderr
     assert "has no run 1999" in project.call("show", "1999", code=1).stderr
     assert "not a table name" in project.call("runs", "--table", "a.b.c.d", code=1).stderr
