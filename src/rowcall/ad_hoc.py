@@ -7,8 +7,9 @@ same call asks nothing the second time.
 
 import secrets
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from rowcall import api
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 _PLACE = "rowcall_row"
 _ROWS = "rows"
 FORGET_SECONDS = 7 * 24 * 3600.0
-"""How long the rows of a call may lie beside the journals; no call takes as long."""
+"""How long the rows of a call are kept: beside the journals, where no call takes as long, and in a table, which a frame reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,7 @@ def given_of(frame: LocalFrame | SparkFrame | str, asking: Asking, table: str, p
         return Given(frame, core.definition(asking, {"table": frame, "key": asking.key}, table), asking, frame)
     core.check_names(frame.names, prefix)
     core.columns_read(asking, frame.names)
-    rows = sql.bare_name(sql.table_beside(table, suffix="__rowcall_rows"))
+    rows = core.rows_table(table, datetime.now(UTC).date(), secrets.token_hex(4))
     return Given(frame, core.definition(asking, {"table": rows, "key": asking.key}, table), asking, rows)
 
 
@@ -181,7 +182,7 @@ class _Shown:
 @contextmanager
 def _in_sql(given: Given, here: Surroundings) -> Generator[_Shown]:
     """The rows where SQL reads them: local ones in a file beside the journals as long as the run takes, those of a Spark plan in
-    a table that stays."""
+    a table of this call, which what comes back reads."""
     frame, session = given.frame, here.session
     if isinstance(frame, LocalFrame):
         api.make_journal_volume(here)
@@ -200,8 +201,18 @@ def _in_sql(given: Given, here: Surroundings) -> Generator[_Shown]:
         frame.view(view)
         if schema := sql.schema_of(table):
             make_schema(session, schema)
+            _drop_old_rows(given, session, schema)
         session.execute(sql.fill(sql_texts(), "statements/asked_rows", table=sql.quote_table(table), view=view))
     yield _Shown(session)
+
+
+def _drop_old_rows(given: Given, session: SqlSession, schema: str) -> None:
+    """Drop the rows of calls whose frames nobody reads any more. Those of somebody else may be theirs alone to drop."""
+    names = [str(row["tableName"]) for row in session.query(f"SHOW TABLES IN {schema}")]
+    before = (datetime.now(UTC) - timedelta(seconds=FORGET_SECONDS)).date()
+    for name in core.old_rows_tables(given.definition.outputs.table, names, before):
+        with suppress(SqlError):
+            session.drop_table(f"{schema}.{sql.identifier(name)}")
 
 
 def _forget_the_dead(job: str, journals: JournalStore, kept: Journal) -> None:

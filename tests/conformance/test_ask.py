@@ -141,6 +141,25 @@ def test_a_table_comes_back_as_a_frame_of_its_session(ask: Ask, bench: Bench, re
     assert dict(zip(rows.id, rows.answer, strict=True)) == {1: "Say a", 2: "Say b"}
 
 
+def test_a_later_call_changes_nothing_of_what_an_earlier_one_gave_back(on_spark: Ask, house: Lakehouse) -> None:
+    frames = [house.spark.range(3).selectExpr("id", f"'{text}' AS text") for text in ("first", "second")]
+    first, second = (on_spark(frame, "Say {text}", key="id", outputs="main.test.asked_twice") for frame in frames)
+    assert {row["text"] for row in first.collect()} == {"first"}
+    assert {row["text"] for row in second.collect()} == {"second"}
+
+
+def test_rows_that_nobody_reads_any_more_are_dropped(on_spark: Ask, house: Lakehouse) -> None:
+    frame = house.spark.range(1).selectExpr("id", "'a' AS text")
+    on_spark(frame, "Say {text}", key="id", outputs="main.test.asked_old")
+    for name in ("asked_old__rowcall_rows_20200101_ab", "asked_old__rowcall_rows_mine"):
+        house.spark.sql(f"CREATE TABLE main.test.{name} USING DELTA AS SELECT 1 AS one")
+    on_spark(frame, "Say {text}", key="id", outputs="main.test.asked_old")
+    names = [row["tableName"] for row in house.spark.sql("SHOW TABLES IN main.test").collect()]
+    kept = [name for name in names if name.startswith("asked_old__rowcall_rows_")]
+    assert len(kept) == 3, "those of the two calls, and one that is somebody's own"
+    assert "asked_old__rowcall_rows_mine" in kept
+
+
 def test_two_endpoints_answer_side_by_side_into_one_table(on_spark: Ask, bench: Bench) -> None:
     frame = pd.DataFrame({"id": [1, 2], "text": ["a", "b"]})
     for name in ("fast", "careful"):

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from typing import Any, cast
 
 from pydantic import ValidationError
@@ -18,7 +19,7 @@ from rowcall.core.job_file.schema import job_shape
 from rowcall.core.job_file.tree import Tree
 from rowcall.core.job_file.unknown_keys import set_aside_unknown_keys
 from rowcall.core.job_file.variables import Filled
-from rowcall.core.names import some
+from rowcall.core.names import some, table_parts
 from rowcall.core.plan import RunPlan
 from rowcall.core.template import Field, TemplateError, parse_template
 
@@ -26,6 +27,7 @@ CALL = "rowcall.ask"
 MADE_KEY = "content_hash"
 """The key of rows that have none: what the prompt reads of a row stands for it, wherever in a frame it is."""
 SCHEMA = "rowcall"
+_ROWS_OF = "__rowcall_rows_"
 _ARGUMENTS = {
     "request.instructions": "instructions",
     "request.input": "prompt",
@@ -282,3 +284,16 @@ def _alike(found: Iterable[str], names: Sequence[str]) -> Iterator[Problem]:
             yield Problem(
                 CALL, "data", f"has {len(same)} columns {some(same)}: SQL takes them for one", hint="Rename them."
             )
+
+
+def rows_table(outputs: str, day: date, token: str) -> str:
+    """The table for the rows of one call: another call's rows are no business of what this one gave back."""
+    return sql.bare_name(sql.table_beside(outputs, suffix=f"{_ROWS_OF}{day:%Y%m%d}_{token}"))
+
+
+def old_rows_tables(outputs: str, names: Iterable[str], before: date) -> list[str]:
+    """Those of `names`, tables beside the outputs, that hold the rows of calls before a day."""
+    *_, own = table_parts(outputs)
+    pattern = re.compile(re.escape(f"{own}{_ROWS_OF}") + r"(\d{8})_[0-9a-f]+", re.IGNORECASE)
+    found = ((name, pattern.fullmatch(name)) for name in names)
+    return [name for name, match in found if match and match[1] < f"{before:%Y%m%d}"]
