@@ -36,7 +36,7 @@ define set-up
 	@$(1)/bin/python -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear $(1)
 	@echo "Setting up $(1) …"
 	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(2) uv
-	@$(1)/bin/python -m uv pip install --quiet --python $(1)/bin/python $(3)
+	@$(1)/bin/python -m uv pip install --quiet --compile-bytecode --python $(1)/bin/python $(3)
 	@touch $@
 endef
 
@@ -84,7 +84,7 @@ test-versions: $(READY)
 	@: > $(VENV)/newest.txt
 	@set -e; for each in $(VERSIONS); do \
 	    echo "Setting up $$each …"; test -x $$each/bin/python || "$(PYTHON)" -m venv $$each; \
-	    $(BIN)/python -m uv pip install --quiet --upgrade --python $$each/bin/python \
+	    $(BIN)/python -m uv pip install --quiet --upgrade --compile-bytecode --python $$each/bin/python \
 	        --constraint $(VENV)/$${each#.venv-}.txt --group tests --editable '.[local,otlp,bundle]'; \
 	    $$each/bin/python -m pytest --dist worksteal --numprocesses $(WORKERS) tests/unit/core tests/unit/engines \
 	        tests/unit/adapters tests/conformance/test_both_engines.py tests/conformance/test_sample_jobs.py; \

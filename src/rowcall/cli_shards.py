@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 JobRun = Annotated[
     str | None,
     typer.Option(
-        "--job-run", metavar="ID", help="What a run and its shards have in common: {{job.run_id}} on Databricks."
+        "--job-run",
+        metavar="ID",
+        help="What a run and its shards have in common; on Databricks {{job.run_id}}-{{job.repair_count}}.",
     ),
 ]
 Shards = Annotated[

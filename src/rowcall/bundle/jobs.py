@@ -47,13 +47,15 @@ def jobs_of(variables: Mapping[str, object], root: Path = Path()) -> tuple[dict[
 
 def _job(path: Path, root: Path, variables: Mapping[str, object]) -> tuple[str, Any]:
     used = variables_in(_text(path), str(path)) & variables.keys()
-    definition = load_job(path, values_for(used, variables)).definition
+    loaded = load_job(path, values_for(used, variables))
+    definition = loaded.definition
     at = Deployment(
         file=path.relative_to(root).as_posix(),
         requirement=str(variables.get(REQUIREMENT) or f"rowcall=={__version__}"),
         variables=frozenset(used),
         commit=commit_here(root),
         on_failure=_people(variables.get(NOTIFICATIONS)),
+        endpoints=len(loaded.each()),
     )
     return definition.job, with_references(databricks_job(definition, at))
 

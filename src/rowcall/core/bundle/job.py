@@ -10,12 +10,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rowcall.core.definition import JobDefinition
-from rowcall.core.definition.deployment import Compute
 
 PACKAGE = "rowcall"
 RUNTIME = "17.3.x-scala2.13"
 """Databricks Runtime of a job cluster that names none, an LTS with Spark 4.0 and Python 3.12."""
-CONNECTOR = "databricks-sql-connector>=4.8"
+WAREHOUSE = ("databricks-sql-connector>=4.8",)
+OTLP = ("opentelemetry-exporter-otlp-proto-http>=1.24", "opentelemetry-sdk>=1.24")
+"""What the extras `warehouse` and `otlp` require, beside the requirement, which may be a wheel: the path of one takes no extras."""
+JOB_RUN = "{{job.run_id}}-{{job.repair_count}}"
+"""What a run and its shards have in common: a repair is another run, which must not take part in what the first one left."""
 DAY = 86_400
 PUBLISHING = 3_600
 """Seconds that a run has after its deadline, for calls in flight and for publishing."""
@@ -33,14 +36,15 @@ Json = dict[str, Any]
 @dataclass(frozen=True, slots=True)
 class Deployment:
     """What the bundle knows of a job: its `file` from the bundle's root, the `requirement` that installs rowcall (a wheel from the
-    bundle's root, or a package), the bundle's `variables` that the job uses, the commit, and who hears of failures where the job
-    names nobody."""
+    bundle's root, or a package), the bundle's `variables` that the job uses, the commit, who hears of failures where the job
+    names nobody, and how many `endpoints` are asked, one after another."""
 
     file: str
     requirement: str
     variables: frozenset[str] = frozenset()
     commit: str | None = None
     on_failure: Sequence[str] = field(default_factory=tuple[str, ...])
+    endpoints: int = 1
 
 
 def databricks_job(definition: JobDefinition, at: Deployment) -> Json:
@@ -52,12 +56,16 @@ def databricks_job(definition: JobDefinition, at: Deployment) -> Json:
         "parameters": [{"name": name, "default": default} for name, default in _variables(definition, at).items()],
         "max_concurrent_runs": 1,
         "queue": {"enabled": True},
-        "timeout_seconds": _timeout(definition),
-        "health": {"rules": [{"metric": "RUN_DURATION_SECONDS", "op": "GREATER_THAN", "value": _late(definition)}]},
+        "timeout_seconds": _timeout(definition, at.endpoints),
+        "health": {
+            "rules": [
+                {"metric": "RUN_DURATION_SECONDS", "op": "GREATER_THAN", "value": _late(definition, at.endpoints)}
+            ]
+        },
         "tasks": _tasks(definition, at),
         **_start(definition),
         **_notifications(definition, at),
-        **_machines(definition.compute, at),
+        **_machines(definition, at),
     }
     if definition.run_as is not None:
         job["run_as"] = _named(definition.run_as.user, None, definition.run_as.service_principal)
@@ -74,16 +82,20 @@ def _variables(definition: JobDefinition, at: Deployment) -> dict[str, str]:
     return {**own, **{name: f"${{var.{name}}}" for name in sorted(at.variables)}}
 
 
-def _timeout(definition: JobDefinition) -> int:
+def _timeout(definition: JobDefinition, endpoints: int) -> int:
+    deadline = _deadline(definition, endpoints)
+    return DAY if deadline is None else deadline + endpoints * PUBLISHING
+
+
+def _late(definition: JobDefinition, endpoints: int) -> int:
+    late_after = definition.notifications.late_after
+    return int(late_after) if late_after is not None else _deadline(definition, endpoints) or DAY // 2
+
+
+def _deadline(definition: JobDefinition, endpoints: int) -> int | None:
+    """Seconds after which the last endpoint's run asks no more."""
     limits = definition.limits
-    return DAY if limits.deadline is None else int(limits.warm_up + limits.deadline) + PUBLISHING
-
-
-def _late(definition: JobDefinition) -> int:
-    limits, late_after = definition.limits, definition.notifications.late_after
-    if late_after is not None:
-        return int(late_after)
-    return DAY // 2 if limits.deadline is None else int(limits.warm_up + limits.deadline)
+    return None if limits.deadline is None else endpoints * int(limits.warm_up + limits.deadline)
 
 
 def _start(definition: JobDefinition) -> Json:
@@ -140,34 +152,43 @@ def _notifications(definition: JobDefinition, at: Deployment) -> Json:
     return {name: value for name, value in found.items() if value}
 
 
-def _machines(compute: Compute, at: Deployment) -> Json:
+def _machines(definition: JobDefinition, at: Deployment) -> Json:
+    compute = definition.compute
     if compute.cluster is not None:
         cluster = {"spark_version": RUNTIME, "data_security_mode": "SINGLE_USER", **compute.cluster}
         return {"job_clusters": [{"job_cluster_key": "job", "new_cluster": cluster}]}
-    connector = [CONNECTOR] if compute.warehouse is not None else []
     spec = {
         "environment_version": compute.environment_version,
-        "dependencies": [at.requirement, *connector, *compute.libraries],
+        "dependencies": [at.requirement, *_packages(definition)],
     }
     return {"environments": [{"environment_key": "job", "spec": spec}]}
 
 
+def _packages(definition: JobDefinition) -> Iterator[str]:
+    """What is installed beside rowcall itself."""
+    if definition.compute.warehouse is not None:
+        yield from WAREHOUSE
+    if definition.traces.otlp is not None:
+        yield from OTLP
+    yield from definition.compute.libraries
+
+
 def _tasks(definition: JobDefinition, at: Deployment) -> list[Json]:
     """One task that asks, or one that leaves the asking to shards, beside it."""
-    shards, compute = definition.compute.shards, definition.compute
+    shards = definition.compute.shards
     run = ["run", _file(at), "--json", *_surroundings(definition, at)]
     context = [part for name, value in _context(at) for part in ("--context", f"{name}={value}")]
     if shards is None:
-        return [_task("ask", [*run, *context], compute, at)]
-    cut = ("--job-run", "{{job.run_id}}")
+        return [_task("ask", [*run, *context], definition, at)]
+    cut = ("--job-run", JOB_RUN)
     shard = ["shard", _file(at), "{{input}}", "--json", *_surroundings(definition, at), *cut]
     fan_out = {
         "inputs": json.dumps([f"{number}/{shards}" for number in range(1, shards + 1)]),
         "concurrency": shards,
-        "task": _task("shard", shard, compute, at),
+        "task": _task("shard", shard, definition, at),
     }
     return [
-        _task("ask", [*run, "--shards", str(shards), *cut, *context], compute, at),
+        _task("ask", [*run, "--shards", str(shards), *cut, *context], definition, at),
         {"task_key": "shards", "for_each_task": fan_out, "max_retries": 0},
     ]
 
@@ -190,7 +211,7 @@ def _context(at: Deployment) -> Iterator[tuple[str, str]]:
         yield "git_commit", at.commit
 
 
-def _task(key: str, command: Sequence[str], compute: Compute, at: Deployment) -> Json:
+def _task(key: str, command: Sequence[str], definition: JobDefinition, at: Deployment) -> Json:
     """A task that the platform never runs twice of its own accord: serverless tasks are, unless told otherwise."""
     task: Json = {
         "task_key": key,
@@ -198,13 +219,13 @@ def _task(key: str, command: Sequence[str], compute: Compute, at: Deployment) ->
         "max_retries": 0,
         "disable_auto_optimization": True,
     }
-    if compute.cluster is None:
+    if definition.compute.cluster is None:
         return {**task, "environment_key": "job"}
     wheel = {"whl": at.requirement} if at.requirement.endswith(".whl") else {"pypi": {"package": at.requirement}}
     return {
         **task,
         "job_cluster_key": "job",
-        "libraries": [wheel, *({"pypi": {"package": name}} for name in compute.libraries)],
+        "libraries": [wheel, *({"pypi": {"package": name}} for name in _packages(definition))],
     }
 
 

@@ -60,6 +60,8 @@ def url_found(looked: tuple[int, object] | None, base: str) -> Found:
     status = looked[0]
     if status in (401, 403):
         return missing(f"{base} refuses the key (HTTP {status})", "See endpoint.api_key.")
+    if status >= 500:
+        return unknown(f"{base} is there, and answers HTTP {status}")
     return ok(f"{base} answers" + ("" if status == 200 else f" (HTTP {status} to a GET of /models)"))
 
 

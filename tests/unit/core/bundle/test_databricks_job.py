@@ -1,12 +1,14 @@
 """A definition as a Databricks job: what it says becomes the job's, and what it leaves out is safe for calls that are paid."""
 
 import json
+from importlib.metadata import requires
 from typing import Any
 
 import pytest
 from databricks.bundles.jobs import Job
+from packaging.requirements import Requirement
 
-from rowcall.core.bundle.job import Deployment, databricks_job
+from rowcall.core.bundle.job import OTLP, WAREHOUSE, Deployment, databricks_job
 from rowcall.core.definition import JobDefinition
 
 AT = Deployment("jobs/triage.yml", "./dist/*.whl")
@@ -167,10 +169,10 @@ def test_shards_are_tasks_beside_the_run_that_they_belong_to() -> None:
     said = shard["python_wheel_task"]["parameters"]
     alike = ["--var", "catalog={{job.parameters.catalog}}", "--warehouse", "abc"]
     assert said[:3] == ["shard", "${workspace.file_path}/jobs/triage.yml", "{{input}}"]
-    assert said[3:] == ["--json", *alike, "--job-run", "{{job.run_id}}"]
+    assert said[3:] == ["--json", *alike, "--job-run", "{{job.run_id}}-{{job.repair_count}}"]
     asked = run["python_wheel_task"]["parameters"]
     assert asked[3 : 3 + len(alike)] == alike
-    assert asked[7:11] == ["--shards", "3", "--job-run", "{{job.run_id}}"]
+    assert asked[7:11] == ["--shards", "3", "--job-run", "{{job.run_id}}-{{job.repair_count}}"]
     for task in (run, shard):
         assert (task["max_retries"], task["disable_auto_optimization"]) == (0, True)
         assert task["environment_key"] == "job"
@@ -181,6 +183,28 @@ def test_a_warehouse_runs_the_sql_and_needs_its_connector() -> None:
     said = parameters(job)
     assert said[said.index("--warehouse") + 1] == "abc123"
     assert any("databricks-sql-connector" in one for one in job["environments"][0]["spec"]["dependencies"])
+
+
+@pytest.mark.parametrize(("extra", "packages"), [("warehouse", WAREHOUSE), ("otlp", OTLP)])
+def test_what_a_job_needs_is_what_the_extra_requires(extra: str, packages: tuple[str, ...]) -> None:
+    required = [Requirement(one) for one in requires("rowcall") or []]
+    found = {f"{one.name}{one.specifier}" for one in required if one.marker and one.marker.evaluate({"extra": extra})}
+    assert set(packages) == found
+
+
+def test_a_collector_of_spans_needs_its_packages_wherever_the_job_runs() -> None:
+    otlp = {"otlp": {"endpoint": "https://collector.example.com:4318"}}
+    (environment,) = job_of(traces=otlp)["environments"]
+    assert environment["spec"]["dependencies"] == ["./dist/*.whl", *OTLP]
+    (task,) = job_of(traces=otlp, compute={"cluster": {"node_type_id": "i3.xlarge"}})["tasks"]
+    assert task["libraries"] == [{"whl": "./dist/*.whl"}, *({"pypi": {"package": one}} for one in OTLP)]
+
+
+def test_several_endpoints_have_their_deadlines_one_after_another() -> None:
+    limits = {"limits": {"deadline": "2h", "warm_up": "10m"}}
+    one, three = (job_of(Deployment("j.yml", "rowcall", endpoints=n), **limits) for n in (1, 3))
+    assert three["timeout_seconds"] == 3 * one["timeout_seconds"] == 3 * (7200 + 600 + 3600)
+    assert three["health"]["rules"][0]["value"] == 3 * 7800
 
 
 def test_people_get_mail_and_destinations_their_hooks() -> None:

@@ -147,6 +147,7 @@ def test_a_model_behind_the_gateway_need_not_be_an_endpoint() -> None:
         ((404, {}), State.OK),
         ((401, {}), State.MISSING),
         ((403, {}), State.MISSING),
+        ((503, "down"), State.UNKNOWN),
     ],
 )
 def test_a_url(looked: tuple[int, object] | None, state: State) -> None:
