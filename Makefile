@@ -7,7 +7,7 @@
 # make test-versions set up the lowest and the newest versions of all that is required, and test with each
 # make soak          a run under random faults for 10 minutes, killed again and again (SOAK_SECONDS=600)
 # make check         lint, types, import layers
-# make bench         how close a run comes to the ideal time, and to what a server allows; what traces cost
+# make bench         rowcall beside what one would write instead (BENCH='A C' for some); what adapting and traces cost
 
 NEW_ENOUGH := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
 # The first Python on the path that is new enough, or the one that is given: make demo PYTHON=python3.12
@@ -100,7 +100,7 @@ check: $(READY)
 	$(BIN)/lint-imports
 
 bench: $(READY)
-	$(BIN)/python tests/bench/throughput.py
+	$(BIN)/python tests/bench/run.py $(BENCH)
 	$(BIN)/python tests/bench/traces.py
 	$(BIN)/python tests/bench/adaptation.py
 

@@ -30,8 +30,9 @@ from rowcall.sandbox.databricks_sql.lakehouse_sql import LakehouseSql
 from rowcall.sandbox.process import SandboxProcess, start_sandbox
 
 HOME = Path(".rowcall")
-TASK_MODULES = ("pyspark.worker", "pandas", "rowcall.engines.worker", "rowcall.adapters.http", "databricks.sdk.core")
-"""What the tasks of the embedded lakehouse import: half a second they need not wait for."""
+TASK_MODULES = ("pyspark.worker", "pandas", "rowcall.engines.worker", "rowcall.adapters.http")
+LOGIN_MODULES = ("databricks.sdk.core",)
+"""What the tasks of the embedded lakehouse import, and those that log in to a workspace: seconds they need not wait for."""
 _DATABRICKS, _WAREHOUSE = "Databricks ", "SQL warehouse "
 """How the kinds of their sessions begin."""
 _CONFIGURED = ("DATABRICKS_HOST", "DATABRICKS_CONFIG_PROFILE", "DATABRICKS_CONFIG_FILE")
@@ -123,7 +124,8 @@ def surroundings(definition: JobDefinition, options: Options, run_id: str = "") 
             background.submit(load_sdk)
         if warehouse is None:
             try:
-                session, parallel = _session(definition, options, stack, starting)
+                modules = (*TASK_MODULES, *(LOGIN_MODULES if needs_workspace else ()))
+                session, parallel = _session(definition, options, stack, starting, modules)
             finally:
                 sandbox = stack.enter_context(starting.result()) if starting else None
             login = _login(options, sandbox)
@@ -245,7 +247,11 @@ def _open_warehouse(
 
 
 def _session(
-    definition: JobDefinition, options: Options, stack: ExitStack, sandbox: Future[SandboxProcess] | None
+    definition: JobDefinition,
+    options: Options,
+    stack: ExitStack,
+    sandbox: Future[SandboxProcess] | None,
+    modules: Sequence[str],
 ) -> tuple[SqlSession, bool]:
     names = [
         definition.outputs.table,
@@ -253,7 +259,7 @@ def _session(
         definition.runs.table,
         definition.prompts.table,
     ]
-    return _open_session([name for name in names if name], options, stack, sandbox, TASK_MODULES)
+    return _open_session([name for name in names if name], options, stack, sandbox, modules)
 
 
 def _open_session(

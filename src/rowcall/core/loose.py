@@ -114,6 +114,9 @@ def json_text(value: object) -> str | None:
 
 def one_line(value: str, limit: int = 500) -> str:
     """A message fit for a table and a terminal: single spaces, no secrets, at most `limit` characters."""
-    printable = "".join(char if char.isprintable() else " " for char in value[: 40 * limit])
+    if not value:
+        return value
+    start = value[: 40 * limit]
+    printable = start if start.isprintable() else "".join(char if char.isprintable() else " " for char in start)
     line = " ".join(_SECRETS.sub(" [redacted]", printable).split())
     return line if len(line) <= limit else f"{line[: limit - 1].rstrip()}…"

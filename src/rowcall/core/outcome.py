@@ -75,7 +75,8 @@ def read_reply(reply: HttpReply | HttpFailure, wire: Wire, now_ns: int) -> Reply
 
 def request_id_of(headers: Mapping[str, str]) -> str | None:
     """The id under which the server logged the exchange."""
-    return next((found for name in _REQUEST_IDS if (found := one_line(headers.get(name, ""), 200))), None)
+    said = (headers[name] for name in _REQUEST_IDS if name in headers)
+    return next((found for value in said if (found := one_line(value, 200))), None)
 
 
 def fitted(read: Reply, schema: AnswerSchema) -> Reply:

@@ -7,7 +7,6 @@ server a run has an id that the question decides: an attempt there finds the run
 import asyncio
 import json
 import random
-import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -48,8 +47,14 @@ ASIDE_BYTES = 1024 * 1024
 _CORRECTABLE = ("responses", "chat", "durable")
 _ACCEPTED, _USED_BEFORE = 202, 409
 _MOST_CONFLICTS = 3
+_NOTHING = Usage()
 
 Made = TypeVar("Made")
+
+
+def new_trace_id() -> str:
+    """32 hexadecimal digits; a million calls must not ask the system for each."""
+    return f"{random.getrandbits(128):032x}"
 
 
 @dataclass(slots=True)
@@ -61,7 +66,7 @@ class _Asking:
     row: Row
     request: Mapping[str, object]
     body: bytes = b""
-    trace_id: str = field(default_factory=lambda: secrets.token_hex(16))
+    trace_id: str = field(default_factory=new_trace_id)
     started_ns: int = field(default_factory=time.time_ns)
     attempts: list[Attempt] = field(default_factory=list[Attempt])
     waits: SlotTime = field(default_factory=SlotTime)
@@ -289,11 +294,11 @@ def unasked(row: Row, kind: ErrorKind, message: str) -> Call:
     """The outcome of a row that was not sent."""
     now = time.time_ns()
     reply = Reply(Outcome.ERROR, error=CallError(kind, message))
-    return Call(row.request_hash, reply, (), secrets.token_hex(16), now, now)
+    return Call(row.request_hash, reply, (), new_trace_id(), now, now)
 
 
 def _call(reply: Reply, asking: _Asking) -> Call:
-    paid = replace(reply, usage=asking.used + reply.usage)
+    paid = reply if asking.used == _NOTHING else replace(reply, usage=asking.used + reply.usage)
     attempts = tuple(asking.attempts)
     return Call(asking.row.request_hash, paid, attempts, asking.trace_id, asking.started_ns, attempts[-1].ended_ns)
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 from rowcall.core.control import CONTROL_NOTE, Control, read_control
 from rowcall.core.errors import RunError
-from rowcall.core.limits import REFUSALS, all_alike, stop_reason
+from rowcall.core.limits import ALIKE_ROWS, REFUSALS, all_alike, stop_reason
 from rowcall.core.outcome import stops_run
 from rowcall.core.ports import Batches, Journal
 from rowcall.core.progress import (
@@ -98,13 +98,18 @@ def _check_journal(journal: Journal) -> None:
 
 
 class _Rows:
-    """Rows of the batches, one at a time, to whoever asks next."""
+    """Rows of the batches, one at a time, to whoever asks next.
+
+    Of a batch those with the longest requests come first: where these take longer, a run does not end with a few of them alone. The
+    first rows of all are as they come: whether every row fails alike is not to be told by the longest.
+    """
 
     def __init__(self, batches: Batches, known: set[str]) -> None:
         self._batches = iter(batches)
         self._known = known
         self._lock = asyncio.Lock()
         self._rows: Iterator[Row] = iter(())
+        self._as_they_come = 2 * ALIKE_ROWS
 
     async def next(self) -> Row | None:
         while True:
@@ -123,9 +128,11 @@ class _Rows:
     def _of(self, batch: "pa.RecordBatch") -> Iterator[Row]:
         keys = batch.column("keys")
         hashes, requests = batch.column("request_hash").to_pylist(), batch.column("request").to_pylist()
-        for index, (request_hash, request) in enumerate(zip(hashes, requests, strict=True)):
-            if request_hash not in self._known:
-                yield Row(str(request_hash), request, keys.slice(index, 1))
+        first, self._as_they_come = self._as_they_come, max(0, self._as_they_come - len(requests))
+        longest = sorted(range(first, len(requests)), key=lambda index: -len(requests[index] or ""))
+        for index in (*range(min(first, len(requests))), *longest):
+            if hashes[index] not in self._known:
+                yield Row(str(hashes[index]), requests[index], keys.slice(index, 1))
 
 
 class _Task:

@@ -70,6 +70,20 @@ def test_a_slow_row_holds_back_no_other():
     assert report["ok"] == 51
 
 
+def test_the_longest_requests_of_a_batch_come_first_but_for_the_first_rows_of_all():
+    endpoint, journal = FakeEndpoint(), MemoryJournal()
+    first, more = [f"row {n:02}" for n in range(2 * ALIKE_ROWS)], ["bb 1", "a", None, "cccc cccc", "bb 2"]
+    ask(recipe(endpoint, journal, share=1), rows([*first, *more]), numbered(rows(["d", "dd"]), 1000))
+    asked = [json.loads(request.body or b"")["input"][0]["content"] for request in endpoint.requests]
+    assert asked == [*first, "cccc cccc", "bb 1", "bb 2", "a", "dd", "d"]
+
+
+def numbered(batch: pa.RecordBatch, start: int) -> pa.RecordBatch:
+    """The batch with hashes of its own."""
+    hashes = pa.array([f"hash-{start + n}" for n in range(batch.num_rows)])
+    return batch.set_column(0, "request_hash", hashes)
+
+
 def test_what_the_journal_has_is_not_asked_again():
     endpoint, journal = FakeEndpoint(), MemoryJournal()
     ask(recipe(endpoint, journal), rows(["a", "b"]))

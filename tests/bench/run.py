@@ -1,0 +1,155 @@
+"""Rowcall and what one would write instead, side by side: whole processes against a server that costs next to nothing.
+
+    make bench                                   all workloads
+    python tests/bench/run.py A C                some of them
+    python tests/bench/run.py --readme           all, and the table in the README
+
+Share of the ideal is from the first request to the last reply; the rest is of the whole process and all it starts.
+"""
+
+import argparse
+import re
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pyarrow as pa
+from measured import Measured, endpoint, figures, measure
+from pyarrow import parquet
+from rich.console import Console
+from rich.table import Table
+from simulator import Simulation
+from workloads import WORKLOADS, Workload
+
+README = Path(__file__).parents[2] / "README.md"
+RECIPES = Path(__file__).parent / "recipes"
+LIMIT_OF_OTHERS, MOST_IN_FLIGHT = 64, 1024
+"""Where the limit is to be found out: of clients that cannot, and what rowcall goes up to."""
+JOB = """
+job: bench
+prompts: {{query: "SELECT id, text FROM parquet.`{prompts}`", key: id}}
+request: {{input: "{{text}}"}}
+endpoint: {{url: "{address}/v1"}}
+engine: {{kind: responses, concurrency: {limit}}}
+outputs: {{table: main.bench.answers}}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One client on one workload."""
+
+    workload: Workload
+    client: str
+    measured: Measured
+    seen: dict[str, Any]
+
+    @property
+    def seconds(self) -> float:
+        return (self.seen["last_reply_ns"] - self.seen["first_request_ns"]) / 1e9
+
+    @property
+    def simulated(self) -> float:
+        """Seconds that the simulator gives for the same rows in the same order."""
+        workload, order = self.workload, list(dict.fromkeys(self.seen["order"]))
+        seconds = {row: workload.server.seconds(row, workload.padding(row)) for row in order}
+        adaptive = workload.limit is None
+        limit = MOST_IN_FLIGHT if workload.limit is None else workload.limit
+        run = Simulation(order, workload.server, seconds.__getitem__, limit=limit, adaptive=adaptive).run()
+        return run.seconds
+
+    def cells(self) -> tuple[str, ...]:
+        rows, seen = self.workload.rows, self.seen
+        return (
+            self.workload.name,
+            self.workload.said,
+            self.client,
+            f"{seen['rows']:,}" + ("" if seen["rows"] == rows else f" of {rows:,}"),
+            f"{seen['rows'] / self.seconds:,.0f}",
+            f"{self.workload.ideal(self.workload, seen['order']) / self.seconds:.1%}",
+            f"{self.seconds / self.simulated:.1%}" if self.client == "rowcall" else "",
+            f"{seen['calls'] / rows:.3f}",
+            f"{1000 * self.measured.cpu_seconds / rows:.2f}",
+            f"{self.measured.most_bytes / 1e6:,.0f}",
+            f"{seen['max_in_flight']}",
+            f"{(seen['first_request_ns'] - self.measured.started_ns) / 1e9:.1f}",
+            f"{self.measured.seconds:.1f}",
+        )
+
+
+HEADINGS = (
+    "",
+    "server",
+    "client",
+    "rows",
+    "rows/s",
+    "of the ideal",
+    "s of simulated",
+    "calls a row",
+    "CPU ms a row",
+    "MB",
+    "most in flight",
+    "first request after s",
+    "all s",
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=", ".join(one.name for one in WORKLOADS))
+    parser.add_argument("--rowcall-only", action="store_true", help="leave out what one would write instead")
+    parser.add_argument("--readme", action="store_true", help="put the table into the README")
+    options = parser.parse_args()
+    chosen = [one for one in WORKLOADS if not options.workloads or one.name in options.workloads]
+    found: list[Result] = []
+    for workload in chosen:
+        for client in ("rowcall", *(() if options.rowcall_only else workload.recipes)):
+            if client == "map_in_pandas" and shutil.which("java") is None:
+                continue
+            found.append(run(workload, client))
+            sys.stdout.write("  ".join(found[-1].cells()) + "\n")
+            sys.stdout.flush()
+    Console().print(as_table(found))
+    if options.readme:
+        write_readme(found)
+
+
+def run(workload: Workload, client: str) -> Result:
+    with TemporaryDirectory(prefix="rowcall-bench-") as name, endpoint(workload.behaviour) as address:
+        folder = Path(name)
+        prompts = folder / "prompts.parquet"
+        texts = [workload.text(row) for row in range(workload.rows)]
+        parquet.write_table(pa.table({"id": list(range(workload.rows)), "text": texts}), prompts)
+        measured = measure(command(workload, client, folder, prompts, address), folder)
+        return Result(workload, client, measured, figures(address))
+
+
+def command(workload: Workload, client: str, folder: Path, prompts: Path, address: str) -> list[str]:
+    if client == "rowcall":
+        limit = "auto" if workload.limit is None else workload.limit
+        (folder / "job.yml").write_text(JOB.format(prompts=prompts, address=address, limit=limit))
+        return [sys.executable, "-m", "rowcall", "run", "job.yml", "--json"]
+    limit = str(workload.limit or LIMIT_OF_OTHERS)
+    return [sys.executable, str(RECIPES / f"{client}.py"), str(prompts), address, limit]
+
+
+def as_table(found: list[Result]) -> Table:
+    table = Table(*HEADINGS)
+    for one in found:
+        table.add_row(*one.cells(), end_section=one.client == "rowcall")
+    return table
+
+
+def write_readme(found: list[Result]) -> None:
+    """The table between the two marks."""
+    lines = [HEADINGS, ("---",) * len(HEADINGS), *(one.cells() for one in found)]
+    table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    text = README.read_text()
+    README.write_text(re.sub(r"(<!-- bench -->\n).*?(<!-- /bench -->)", rf"\1{table}\2", text, flags=re.DOTALL))
+
+
+if __name__ == "__main__":
+    main()
