@@ -23,7 +23,10 @@ def check(
     wheel: Annotated[bool, typer.Option(help="Build the wheels and install each into an empty environment.")] = True,
     as_json: Json = False,
 ) -> None:
-    """Build the bundle for each target as the Databricks CLI does, and look for all that it refers to. Needs no workspace."""
+    """Build the bundle for each target as the Databricks CLI does, and look for all that it refers to. Needs no workspace.
+
+    This runs code that the bundle brings, as a deployment does: the Python that it names and, unless --no-wheel is given, the
+    commands that build its wheels, and the wheels. Read a bundle that is not yours before you check it."""
     from rowcall import console
     from rowcall.bundle.check import check as check_bundle
 

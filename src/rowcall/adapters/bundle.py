@@ -22,6 +22,10 @@ def made_resources(jobs: Mapping[str, tuple[str, Any]], problems: Sequence[Probl
             resources.add_diagnostic_error(f"job {name}: {error}", location=location)
     for problem in problems:
         place = Location(file=problem.file, line=problem.line or None, column=problem.column or None)
+        if problem.file == "databricks.yml":
+            path = tuple(problem.key.split("."))
+            resources.add_diagnostic_error(problem.message, detail=problem.hint or None, location=place, path=path)
+            continue
         said = ": ".join(part for part in (problem.key, problem.message) if part)
         resources.add_diagnostic_error(said, detail=problem.hint or None, location=place)
     return resources

@@ -16,11 +16,11 @@ SECONDS = 120
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """The bundle with its resources, what there is to say of it, and the file that each resource came from."""
+    """The bundle with its resources, what there is to say of it, and the file and line that each resource came from."""
 
     config: Json
     diagnostics: Sequence[Json]
-    files: Mapping[str, str] = field(default_factory=dict[str, str])
+    places: Mapping[str, tuple[str, int]] = field(default_factory=dict[str, tuple[str, int]])
 
 
 def build(python: Path, root: Path, config: Json) -> Built:
@@ -29,7 +29,7 @@ def build(python: Path, root: Path, config: Json) -> Built:
     if any(one["severity"] == "error" for one in loaded.diagnostics):
         return loaded
     mutated = _phase(python, root, "apply_mutators", loaded.config)
-    return Built(mutated.config, [*loaded.diagnostics, *mutated.diagnostics], loaded.files)
+    return Built(mutated.config, [*loaded.diagnostics, *mutated.diagnostics], loaded.places)
 
 
 def _phase(python: Path, root: Path, phase: str, config: Json) -> Built:
@@ -52,7 +52,7 @@ def _phase(python: Path, root: Path, phase: str, config: Json) -> Built:
         return Built(
             json.loads(files["output"].read_text(encoding="utf-8")),
             _lines(files["diagnostics"]),
-            {str(one["path"]): str(one["file"]) for one in _lines(files["locations"])},
+            {str(one["path"]): (str(one["file"]), int(one.get("line") or 0)) for one in _lines(files["locations"])},
         )
 
 

@@ -1,16 +1,50 @@
 """Wheels: built as a bundle says, looked into, and tried in an environment of their own."""
 
+import os
 import subprocess
 import sys
 import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
 from configparser import ConfigParser
+from configparser import Error as ConfigError
+from dataclasses import dataclass
+from email.parser import HeaderParser
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from rowcall.core.bundle.packages import normalised
 from rowcall.core.errors import SetupError
 
 BUILD_SECONDS = 300
 INSTALL_SECONDS = 600
+_TRIAL = """
+import importlib, importlib.metadata, sys
+
+package = importlib.metadata.distribution(sys.argv[1])
+commands = [one for one in package.entry_points if one.group == "console_scripts"]
+tops = {one.parts[0].split(".")[0] for one in package.files or () if one.suffix in (".py", ".so", ".pyd")}
+loads = {f"its command {one.name}": one.load for one in commands} or {
+    name: lambda name=name: importlib.import_module(name) for name in sorted(tops) if name.isidentifier()
+}
+for what, load in loads.items():
+    try:
+        load()
+    except BaseException as error:
+        sys.exit(" ".join(f"{what} cannot be imported: {type(error).__name__}: {error}".split()))
+"""
+_NO_SUCH_OPTION = 2
+"""With which argparse and Click leave."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wheel:
+    """A wheel, its package, and the entry points that it brings, by their groups."""
+
+    path: Path
+    package: str
+    version: str
+    entry_points: Mapping[str, frozenset[str]]
 
 
 def build_wheel(folder: Path, command: str) -> list[Path]:
@@ -23,28 +57,46 @@ def build_wheel(folder: Path, command: str) -> list[Path]:
     return made
 
 
-def entry_points(wheel: Path) -> tuple[str, frozenset[str]]:
-    """The package in a wheel, and the commands it brings."""
-    with zipfile.ZipFile(wheel) as archive:
-        found = [name for name in archive.namelist() if name.endswith(".dist-info/entry_points.txt")]
-        parser = ConfigParser(delimiters=("=",))
+def read_wheel(path: Path) -> Wheel:
+    """What a wheel says of itself. Raises `SetupError` where it is none."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            texts = {
+                name.rpartition("/")[2]: archive.read(name).decode()
+                for name in archive.namelist()
+                if name.endswith((".dist-info/METADATA", ".dist-info/entry_points.txt"))
+            }
+        parser = ConfigParser(delimiters=("=",), interpolation=None)
         parser.optionxform = str  # type: ignore[assignment,method-assign]
-        parser.read_string("\n".join(archive.read(name).decode() for name in found))
-    commands = parser["console_scripts"] if parser.has_section("console_scripts") else {}
-    return wheel.name.partition("-")[0].replace("_", "-"), frozenset(commands)
+        parser.read_string(texts.get("entry_points.txt", ""))
+    except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, UnicodeDecodeError, ConfigError) as error:
+        raise SetupError(f"{path.name} is no wheel: {' '.join(str(error).split())}") from error
+    said = HeaderParser().parsestr(texts.get("METADATA", ""))
+    if not said["Name"] or not said["Version"]:
+        raise SetupError(f"{path.name} is no wheel: its METADATA has no Name and Version")
+    points = {group: frozenset(parser[group]) for group in parser.sections()}
+    return Wheel(path, said["Name"], said["Version"], points)
 
 
-def tried(wheel: Path, command: str) -> str:
-    """What a wheel's command says of its version in an environment with nothing else. Raises `SetupError`."""
+def tried(wheel: Wheel) -> str:
+    """Import a wheel's commands, or else its modules, in an environment with nothing else; the version of which it says to be, by
+    `--version` of the command that is called like the package, if it has that. Raises `SetupError`."""
     with TemporaryDirectory(prefix="rowcall-wheel-") as folder:
-        venv = Path(folder) / "venv"
-        _run([sys.executable, "-m", "venv", str(venv)], Path(folder), INSTALL_SECONDS, "python -m venv")
-        python = venv / "bin" / "python"
-        installer = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        here, venv = Path(folder), Path(folder) / "venv"
+        _run([sys.executable, "-m", "venv", str(venv)], here, INSTALL_SECONDS, "python -m venv")
+        python = str(venv / "bin" / "python")
+        installer = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         if _has_uv():
-            installer = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", str(python)]
-        _run([*installer, str(wheel.absolute())], Path(folder), INSTALL_SECONDS, f"installing {wheel.name}")
-        return _run([str(venv / "bin" / command), "--version"], Path(folder), 60, f"{command} --version")
+            installer = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", python]
+        _run([*installer, str(wheel.path.absolute())], here, INSTALL_SECONDS, f"installing {wheel.path.name}")
+        _run([python, "-I", "-c", _TRIAL, wheel.package], here, 60, f"{wheel.path.name} alone")
+        for command in sorted(wheel.entry_points.get("console_scripts", ())):
+            if normalised(command) == normalised(wheel.package):
+                what, alone = f"{command} --version", {**os.environ, "PYTHONPATH": ""}
+                said = _ran([str(venv / "bin" / command), "--version"], here, 60, what, alone)
+                if said.returncode != _NO_SUCH_OPTION:
+                    return _output(said, what)
+        return f"{wheel.package} {wheel.version}"
 
 
 def _has_uv() -> bool:
@@ -53,13 +105,22 @@ def _has_uv() -> bool:
     return find_spec("uv") is not None
 
 
-def _run(command: list[str], folder: Path, seconds: float, what: str) -> str:
+def _run(command: Sequence[str], folder: Path, seconds: float, what: str) -> None:
+    _output(_ran(command, folder, seconds, what), what)
+
+
+def _ran(
+    command: Sequence[str], folder: Path, seconds: float, what: str, environment: Mapping[str, str] | None = None
+) -> "subprocess.CompletedProcess[str]":
     try:
-        done = subprocess.run(  # noqa: S603 (no shell; what the bundle itself names)
-            command, cwd=folder, capture_output=True, check=False, text=True, timeout=seconds
+        return subprocess.run(  # noqa: S603 (no shell; what the bundle itself names)
+            command, cwd=folder, env=environment, capture_output=True, check=False, text=True, timeout=seconds
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SetupError(f"{what} did not work: {error}") from error
+
+
+def _output(done: "subprocess.CompletedProcess[str]", what: str) -> str:
     if done.returncode != 0:
         said = (done.stderr or done.stdout).strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
         raise SetupError(f"{what} did not work: {said[0]}")

@@ -1,21 +1,25 @@
 """`rowcall bundle check`: a bundle looked at whole, with no workspace and no Databricks CLI.
 
 It is built for each target as the CLI builds it, the resources are checked by the classes of `databricks-bundles`, and everything
-that they refer to is looked for.
+that they refer to is looked for. So what the bundle brings is run: its Python, and the commands that build its wheels.
 """
 
 import sys
 import zoneinfo
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from importlib.metadata import entry_points as installed
 from pathlib import Path
 from typing import Any, cast
 
 from rowcall.adapters.bundle_build import Built, build
-from rowcall.adapters.wheel import build_wheel, entry_points, tried
+from rowcall.adapters.git import ignored_by
+from rowcall.adapters.wheel import build_wheel, read_wheel, tried
 from rowcall.core.bundle.checks import Around, resource_problems
-from rowcall.core.bundle.config import Target, merged, root_problems, targets_of
+from rowcall.core.bundle.config import Target, merged, root_problems, target_problems, targets_of
+from rowcall.core.bundle.folder import Folder
+from rowcall.core.bundle.packages import normalised
 from rowcall.core.errors import DefinitionError, Problem, SetupError
 from rowcall.core.job_file.tree import Tree, read_yaml
 from rowcall.core.loose import mapping, sequence
@@ -54,6 +58,7 @@ def check(
     whole = merged({key: value for key, value in config.items() if key != "include"}, included)
     wheels, versions, found = _wheels(root, whole, step) if wheel else ({}, (), [])
     problems += found
+    complete = wheel and not found
     python = _python(root, whole)
     targets = targets_of(whole)
     resources: dict[str, Json] = {}
@@ -62,7 +67,9 @@ def check(
         built = build(python, root, _as_the_cli(target))
         resources[target.name] = built.config.get("resources", {})
         problems += _told(built)
-        problems += resource_problems(built.config, _around(root, target, whole, built, refuses, wheels))
+        around = _around(root, target, whole, built, refuses, wheels)
+        problems += resource_problems(built.config, replace(around, unbuilt=around.builds_wheels and not complete))
+        problems += target_problems(whole, target)
     missing = {target.name: target.missing for target in targets if target.missing}
     return Checked(resources, missing, versions, tuple(dict.fromkeys(_placed(tree, one) for one in problems)))
 
@@ -96,26 +103,27 @@ def _includes(root: Path, config: Json) -> tuple[Json, list[Problem]]:
 def _wheels(
     root: Path, config: Json, step: Callable[[str], None]
 ) -> tuple[dict[str, frozenset[str]], tuple[str, ...], list[Problem]]:
-    """Build the artifacts and try them: the commands of each package, what `--version` says, and what went wrong."""
-    commands: dict[str, frozenset[str]] = {}
+    """Build the wheels and try them: the entry points of each package, what it says of its version, and what went wrong."""
+    known: dict[str, frozenset[str]] = {}
     said: list[str] = []
     problems: list[Problem] = []
     for name, artifact in _artifacts(config).items():
+        if artifact.get("type", "whl") != "whl":
+            continue
         key, build_command = f"artifacts.{name}", artifact.get("build")
         folder = root / str(artifact.get("path", "."))
         try:
             if not folder.is_dir():
                 raise SetupError(f"there is no folder {artifact.get('path')}")
             step(f"building the wheel {name}")
-            for wheel in (
-                build_wheel(folder, str(build_command)) if build_command else sorted(folder.glob("dist/*.whl"))
-            ):
-                package, commands[package] = entry_points(wheel)
-                step(f"installing {wheel.name} into an empty environment")
-                said += [tried(wheel, command) for command in sorted(commands[package] & {package})]
+            for path in build_wheel(folder, str(build_command)) if build_command else sorted(folder.glob("dist/*.whl")):
+                wheel = read_wheel(path)
+                known[normalised(wheel.package)] = frozenset().union(*wheel.entry_points.values())
+                step(f"installing {path.name} into an empty environment")
+                said.append(tried(wheel))
         except SetupError as error:
             problems.append(Problem(FILE, key, str(error)))
-    return commands, tuple(said), problems
+    return known, tuple(said), problems
 
 
 def _artifacts(config: Json) -> Mapping[str, Json]:
@@ -137,8 +145,7 @@ def _python(root: Path, config: Json) -> Path:
 
 
 def _as_the_cli(target: Target) -> Json:
-    variables = {name: {"value": value} for name, value in target.variables.items()}
-    return {**target.config, "variables": variables}
+    return {**target.config, "variables": {name: {"value": value} for name, value in target.variables.items()}}
 
 
 def _told(built: Built) -> Iterator[Problem]:
@@ -166,17 +173,36 @@ def _around(
     here = {
         "rowcall": frozenset(one.name for one in installed(group="console_scripts") if one.value.startswith("rowcall"))
     }
-    artifacts = _artifacts(config)
     return Around(
-        variables=frozenset(mapping(config.get("variables"))),
-        exists=lambda path: any(root.glob(path.removeprefix("./"))),
+        variables={name: target.variables.get(name) for name in mapping(config.get("variables"))},
+        folder=_folder(root, mapping(target.config.get("sync"))),
         timezones=frozenset(zoneinfo.available_timezones()),
         refuses=refuses,
         entry_points={**here, **wheels},
-        builds_wheels=any(one.get("type") == "whl" for one in artifacts.values()),
-        excluded=tuple(map(str, sequence(mapping(target.config.get("sync")).get("exclude")))),
-        files=built.files,
+        builds_wheels=any(one.get("type") == "whl" for one in _artifacts(config).values()),
+        places=built.places,
     )
+
+
+def _folder(root: Path, sync: Json) -> Folder:
+    def found(pattern: str) -> list[str]:
+        if not pattern or pattern.startswith("/"):
+            return []
+        try:
+            paths = [root / pattern] if (root / pattern).is_file() else sorted(root.glob(pattern))
+        except (ValueError, OSError):
+            # No pattern, or no name of a file.
+            return []
+        return [path.relative_to(root).as_posix() for path in paths if path.is_file()]
+
+    def read(path: str) -> str | None:
+        try:
+            return (root / path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            return None
+
+    given = {key: tuple(map(str, sequence(sync[key]))) for key in ("paths", "include", "exclude") if key in sync}
+    return Folder(found, read, cache(partial(ignored_by, root)), **given)
 
 
 def _placed(tree: Tree, problem: Problem) -> Problem:

@@ -2,7 +2,9 @@
 
 import json
 import shutil
+import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from rowcall.core.errors import SetupError
 
 ROOT = Path(__file__).parents[3]
 COMMANDS: Any = typer.main.get_command(cli.app)
-Change = Callable[[Path, dict[str, Any]], None]
+Change = Callable[[Path, dict[str, Any]], object]
 
 
 @pytest.fixture
@@ -59,6 +61,17 @@ def in_job(old: str, new: str) -> Change:
         text = path.read_text()
         assert old in text
         path.write_text(text.replace(old, new))
+
+    return change
+
+
+def ignored(pattern: str) -> Change:
+    """In a repository whose .gitignore has the pattern; that a file is committed all the same does not help."""
+
+    def change(folder: Path, _: dict[str, Any]) -> None:
+        (folder / ".gitignore").write_text(f"{pattern}\n")
+        for command in (["init", "-q"], ["add", "-f", "jobs"]):
+            subprocess.run(["git", *command], cwd=folder, check=True, capture_output=True)
 
     return change
 
@@ -182,6 +195,80 @@ MISTAKES: dict[str, tuple[Change, str, str]] = {
         "resources.jobs.own.tasks[0].notebook_task.notebook_path: there is no notebook jobs/notebooks/none.ipynb",
         "databricks.yml:",
     ),
+    "a query that is not there": (
+        without("sql/prompts/long_texts.sql"),
+        "jobs/summaries.yml:8: prompts.file: there is no file 'sql/prompts/long_texts.sql'",
+        "Looked for jobs/sql/prompts/long_texts.sql, sql/prompts/long_texts.sql.",
+    ),
+    "a query that is a folder": (
+        lambda folder, _: (folder / "jobs" / "summaries.yml").write_text(
+            (folder / "jobs" / "summaries.yml").read_text().replace("/long_texts.sql", "")
+        ),
+        "jobs/summaries.yml:8: prompts.file: there is no file 'sql/prompts'",
+        "Looked for",
+    ),
+    "a query on this machine alone": (
+        lambda folder, _: (folder / "jobs" / "summaries.yml").write_text(
+            (folder / "jobs" / "summaries.yml").read_text().replace("sql/prompts/", f"{folder}/sql/prompts/")
+        ),
+        "jobs/summaries.yml:8: prompts.file: /",
+        "long_texts.sql is no path in the workspace. Write it as it is from the bundle's root.",
+    ),
+    "a query that is not brought to the workspace": (
+        in_config("sync", "exclude", value=["*.sql"]),
+        "jobs/summaries.yml:8: prompts.file: sql/prompts/long_texts.sql is not brought to the workspace",
+        "sync.exclude has '*.sql'",
+    ),
+    "a query that git ignores": (
+        ignored("prompts/"),
+        "jobs/summaries.yml:8: prompts.file: sql/prompts/long_texts.sql is not brought to the workspace",
+        "git ignores it by .gitignore:1:prompts/. Add it to sync.include",
+    ),
+    "a job that git ignores": (
+        ignored("/jobs/text_*.yml"),
+        "jobs/text_insight.yml is not brought to the workspace: git ignores it by .gitignore:1:/jobs/text_*.yml",
+        "jobs/text_insight.yml:1: resources.jobs.text_insight.tasks[0].python_wheel_task.parameters[1]",
+    ),
+    "a job that is under no path of the sync": (
+        in_config("sync", "paths", value=["./sql"]),
+        "jobs/text_insight.yml is not brought to the workspace: it is not under sync.paths",
+        "jobs/text_insight.yml:1: ",
+    ),
+    "a notebook that is not brought to the workspace": (
+        lambda folder, config: [
+            own_job(existing_cluster_id="a", notebook_task={"notebook_path": "jobs/notebooks/run_job"})(folder, config),
+            in_config("sync", "exclude", value=["notebooks"])(folder, config),
+        ],
+        "resources.jobs.own.tasks[0].notebook_task.notebook_path: jobs/notebooks/run_job.py is not brought",
+        "sync.exclude has 'notebooks'",
+    ),
+    "a folder of production that everybody may change": (
+        in_config("targets", "prod", "workspace", value={"root_path": "/Workspace/Shared/.bundle/${bundle.name}"}),
+        "targets.prod.workspace.root_path: everybody in the workspace may change what is in /Workspace/Shared/.bundle/rowcall",
+        "Write /Workspace/Users/${workspace.current_user.userName}/.bundle/${bundle.name}/${bundle.target}",
+    ),
+    "people who are known too late": (
+        in_config("variables", "notifications", "default", value=["a@example.com", "${resources.schemas.answers.id}"]),
+        "variables.notifications: ${resources.schemas.answers.id} is known too late to tell an address from the id",
+        "Write addresses and ids of notification destinations",
+    ),
+    "several destinations in the place of one": (
+        in_job("schedule:", 'notifications: {on_success: "${notifications}"}\nschedule:'),
+        "webhook_notifications.on_success[0]: ${var.notifications} is not the id of one notification destination",
+        "jobs/text_insight.yml:1: ",
+    ),
+    "a package that nothing installs": (
+        own_job(
+            existing_cluster_id="a",
+            python_wheel_task={**WHEEL, "package_name": "tiny"},
+            libraries=[
+                {"pypi": {"package": "tiny-tools"}},
+                {"whl": "/Volumes/main/wheels/tinier-1.0-py3-none-any.whl"},
+            ],
+        ),
+        "resources.jobs.own.tasks[0].python_wheel_task.package_name: no wheel of the bundle is 'tiny'",
+        "databricks.yml:",
+    ),
     "a file to include that is not there": (
         in_config("include", value=["resources/*.yml"]),
         "include: no file matches 'resources/*.yml'",
@@ -212,13 +299,86 @@ def test_what_a_target_needs_is_named(bundle: Path) -> None:
     assert check(bundle, lambda _: None, wheel=False).missing == {"prod": ("service_principal",)}
 
 
-def project(folder: Path, **artifact: Any) -> Path:
+def test_what_git_ignores_may_be_included(bundle: Path) -> None:
+    config = yaml.safe_load((bundle / "databricks.yml").read_text())
+    ignored("*.yml\n*.sql")(bundle, config)
+    config["sync"]["include"] = ["jobs/*.yml", "./sql/**"]
+    write(bundle, config)
+    assert found_in(bundle) == []
+
+
+def test_packages_from_elsewhere_are_not_looked_into(bundle: Path) -> None:
+    config = yaml.safe_load((bundle / "databricks.yml").read_text())
+    brought = {
+        "My_Pkg": {"pypi": {"package": "my.pkg[spark]>=1,<2"}},
+        "of-volume": {"whl": "/Volumes/main/wheels/of_volume-1.0-py3-none-any.whl"},
+        "of.workspace": {"whl": "/Workspace/wheels/of_workspace-1.0-py3-none-any.whl"},
+        "listed": {"requirements": "/Workspace/requirements.txt"},
+        "given": {"pypi": {"package": "${var.rowcall}"}},
+    }
+    tasks = [
+        {
+            "task_key": f"t{number}",
+            "existing_cluster_id": "a",
+            "python_wheel_task": {"package_name": package, "entry_point": "main"},
+            "libraries": [library],
+        }
+        for number, (package, library) in enumerate(brought.items())
+    ]
+    serverless = {
+        "task_key": "serverless",
+        "environment_key": "job",
+        "python_wheel_task": {"package_name": "served", "entry_point": "main"},
+    }
+    environment = {"environment_key": "job", "spec": {"environment_version": "4", "dependencies": ["Served~=1.0"]}}
+    config["resources"]["jobs"] = {
+        "own": {"name": "own", "tasks": [*tasks, serverless], "environments": [environment]},
+    }
+    write(bundle, config)
+    assert found_in(bundle) == []
+
+
+def test_people_who_are_named_by_variables_are_told_apart(bundle: Path) -> None:
+    config = yaml.safe_load((bundle / "databricks.yml").read_text())
+    config["variables"] |= {
+        "mail": {"default": "data@example.com"},
+        "hook": {"default": "1234"},
+        "team": {"type": "complex", "default": ["${var.mail}", "ops@${bundle.name}.example.com"]},
+        "later": {},
+    }
+    config["targets"]["prod"]["variables"] = {"notifications": ["${var.team}", "${var.hook}", "${var.later}"]}
+    write(bundle, config)
+    checked = check(bundle, lambda given: refused(COMMANDS, given), wheel=False)
+    assert checked.problems == ()
+    job = checked.resources["prod"]["jobs"]["text_insight"]
+    assert job["email_notifications"] == {"on_failure": ["data@example.com", "ops@rowcall.example.com"]}
+    assert job["webhook_notifications"] == {"on_failure": [{"id": "1234"}, {"id": "${var.later}"}]}
+
+
+def test_a_target_adds_to_lists_as_the_cli_does(bundle: Path) -> None:
+    config = yaml.safe_load((bundle / "databricks.yml").read_text())
+    task = {**WHEEL, "parameters": ["validate", "jobs/text_insight.yml"]}
+    own_job(existing_cluster_id="a", python_wheel_task=task)(bundle, config)
+    config["targets"]["prod"]["resources"]["jobs"] = {
+        "own": {"tasks": [{"task_key": "own", "max_retries": 1}, {"task_key": "more", "existing_cluster_id": "a"}]}
+    }
+    config["targets"]["prod"]["sync"] = {"exclude": ["docs"]}
+    config["sync"]["exclude"].append("jobs/summaries.yml")
+    write(bundle, config)
+    checked = check(bundle, lambda given: refused(COMMANDS, given), wheel=False)
+    assert ["sync.exclude has 'jobs/summaries.yml'" in str(one) for one in checked.problems] == [True]
+    first, second = checked.resources["prod"]["jobs"]["own"]["tasks"]
+    assert (first["max_retries"], "python_wheel_task" in first, second["task_key"]) == (1, True, "more")
+
+
+def project(folder: Path, name: str = "tiny", scripts: str = 'tiny = "tiny:main"', **artifact: Any) -> Path:
     """A small package, which a bundle builds."""
     (folder / "src" / "tiny").mkdir(parents=True)
     (folder / "src" / "tiny" / "__init__.py").write_text("def main() -> None:\n    print('tiny 1.0')\n")
     (folder / "pyproject.toml").write_text(
         '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
-        '[project]\nname = "tiny"\nversion = "1.0"\n[project.scripts]\ntiny = "tiny:main"\n'
+        f'[project]\nname = "{name}"\nversion = "1.0"\n[project.scripts]\n{scripts}\n'
+        '[tool.hatch.build.targets.wheel]\npackages = ["src/tiny"]\n'
     )
     build = f"{sys.executable} -m hatchling build -t wheel"
     write(
@@ -247,8 +407,94 @@ def test_a_wheel_that_does_not_run_is_a_mistake(tmp_path: Path) -> None:
     folder = project(tmp_path)
     (folder / "src" / "tiny" / "__init__.py").write_text("import no_such_module_anywhere\n")
     (told,) = found_in(folder, wheel=True)
-    assert "artifacts.tiny: tiny --version did not work" in told
+    assert "alone did not work: its command tiny cannot be imported: ModuleNotFoundError" in told
     assert "no_such_module_anywhere" in told
+
+
+def test_a_wheel_whose_command_has_another_name_is_tried_as_well(tmp_path: Path) -> None:
+    folder = project(tmp_path, scripts='main = "tiny:main"\nother = "tiny.no_such:main"')
+    (told,) = found_in(folder, wheel=True)
+    assert "its command other cannot be imported: ModuleNotFoundError: No module named 'tiny.no_such'" in told
+    (folder / "pyproject.toml").write_text((folder / "pyproject.toml").read_text().replace(".no_such", ""))
+    assert check(folder, lambda _: None).wheels == ("tiny 1.0",)
+
+
+def test_a_wheel_without_commands_is_imported(tmp_path: Path) -> None:
+    folder = project(tmp_path, scripts="")
+    assert check(folder, lambda _: None).wheels == ("tiny 1.0",)
+    (folder / "src" / "tiny" / "__init__.py").write_text("import no_such_module_anywhere\n")
+    (told,) = found_in(folder, wheel=True)
+    assert "alone did not work: tiny cannot be imported: ModuleNotFoundError" in told
+
+
+def test_a_wheel_that_cannot_be_installed_is_a_mistake(tmp_path: Path) -> None:
+    folder = project(tmp_path, scripts="")
+    text = (folder / "pyproject.toml").read_text()
+    (folder / "pyproject.toml").write_text(text.replace("[project.scripts]", 'requires-python = "<3"'))
+    (told,) = found_in(folder, wheel=True)
+    assert "installing tiny-1.0" in told
+
+
+def test_a_command_that_knows_no_version_is_no_mistake(tmp_path: Path) -> None:
+    folder = project(tmp_path)
+    main = "import argparse\n\n\ndef main() -> None:\n    argparse.ArgumentParser().parse_args()\n"
+    (folder / "src" / "tiny" / "__init__.py").write_text(main)
+    checked = check(folder, lambda _: None)
+    assert (checked.wheels, checked.problems) == (("tiny 1.0",), ())
+
+
+@pytest.mark.parametrize("wheel", [True, False])
+def test_the_package_of_a_wheel_may_be_written_otherwise(tmp_path: Path, wheel: bool) -> None:
+    folder = project(tmp_path, name="Tiny_Pkg", scripts='tiny-pkg = "tiny:main"')
+    config = yaml.safe_load((folder / "databricks.yml").read_text())
+    task = {"package_name": "tiny.pkg", "entry_point": "tiny-pkg"}
+    own_job(environment_key="job", python_wheel_task=task)(
+        folder, config | {"resources": config.setdefault("resources", {})}
+    )
+    config["resources"]["jobs"]["own"]["environments"] = [
+        {"environment_key": "job", "spec": {"environment_version": "4", "dependencies": ["./dist/*.whl"]}}
+    ]
+    write(folder, config)
+    assert found_in(folder, wheel=wheel) == []
+
+
+BROKEN: dict[str, tuple[dict[str, bytes] | None, str]] = {
+    "no archive": (None, "tiny-1.0-py3-none-any.whl is no wheel: File is not a zip file"),
+    "no metadata": ({"tiny.py": b""}, "is no wheel: its METADATA has no Name and Version"),
+    "metadata without a name": (
+        {"tiny-1.0.dist-info/METADATA": b"Metadata-Version: 2.1\n"},
+        "is no wheel: its METADATA has no Name and Version",
+    ),
+    "metadata that is no text": ({"tiny-1.0.dist-info/METADATA": b"Name: \xff\n"}, "is no wheel: 'utf-8' codec"),
+    "entry points in no section": (
+        {
+            "tiny-1.0.dist-info/METADATA": b"Name: tiny\nVersion: 1.0\n",
+            "tiny-1.0.dist-info/entry_points.txt": b"a = b\n",
+        },
+        "is no wheel: File contains no section headers",
+    ),
+    "nothing to install": (
+        {"tiny-1.0.dist-info/METADATA": b"Name: tiny\nVersion: 1.0\n"},
+        "installing tiny-1.0-py3-none-any.whl did not work",
+    ),
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_a_broken_wheel_is_a_mistake(tmp_path: Path, broken: str) -> None:
+    files, said = BROKEN[broken]
+    folder = project(tmp_path, build="")
+    (folder / "dist").mkdir()
+    path = folder / "dist" / "tiny-1.0-py3-none-any.whl"
+    if files is None:
+        path.write_text("not a wheel")
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, data in files.items():
+                archive.writestr(name, data)
+    (told,) = found_in(folder, wheel=True)
+    assert told.startswith("databricks.yml:")
+    assert f"artifacts.tiny: {'' if said.startswith(('tiny', 'inst')) else path.name + ' '}{said}" in told
 
 
 @pytest.mark.parametrize(("text", "said"), [("a: [", "databricks.yml:1"), ("- a", "a list"), ("", "is empty")])

@@ -1,5 +1,5 @@
-"""What can be wrong with the resources of a bundle that is built: references to nothing, files that are not there, tasks that have
-no compute or call what no wheel has.
+"""What can be wrong with the resources of a bundle that is built: references to nothing, files that are not there or not brought to
+the workspace, tasks that have no compute or call what no wheel has.
 
 Problems name the place as `resources.jobs.<name>.tasks[0]…`; `file` is the one that the resource came from, where that is known.
 """
@@ -7,10 +7,15 @@ Problems name the place as `resources.jobs.<name>.tasks[0]…`; `file` is the on
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatch
+from pathlib import PurePosixPath
 from typing import Any, cast
 
-from rowcall.core.errors import Problem
+from rowcall.core.bundle.folder import Folder
+from rowcall.core.bundle.packages import is_local, may_bring, normalised
+from rowcall.core.bundle.variables import is_later, values_for
+from rowcall.core.errors import DefinitionError, Problem
+from rowcall.core.job_file.tree import read_yaml
+from rowcall.core.job_file.variables import fill_variables, variables_of
 from rowcall.core.loose import mapping
 
 Json = Mapping[str, Any]
@@ -21,22 +26,23 @@ _PARAMETER = re.compile(r"\{\{\s*job\.parameters\.([^{}\s]+)\s*\}\}")
 _KNOWN_TO_THE_CLI = ("bundle", "workspace", "artifacts", "environments")
 _SYNCED = "${workspace.file_path}/"
 _SOURCES = ("", ".py", ".ipynb", ".sql", ".scala", ".r")
+_REMOTE = ("/Workspace/", "/Volumes/", "/dbfs/")
 
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """What a bundle's resources are held against. `exists` says whether there is a file or a match of a pattern, from the bundle's
-    root; `entry_points` are the commands of each package that the bundle builds or that is installed; `refuses` says what is wrong
-    with the arguments of rowcall's command line; `files` leads from a resource to the file it came from."""
+    """What a bundle's resources are held against. `entry_points` are those of each package that the bundle builds or that is
+    installed, by its normalised name; `unbuilt` says that there are wheels which were not built; `refuses` says what is wrong with
+    the arguments of rowcall's command line; `places` leads from a resource to the file and line that it came from."""
 
-    variables: frozenset[str]
-    exists: Callable[[str], bool]
+    variables: Mapping[str, object]
+    folder: Folder
     timezones: frozenset[str]
     refuses: Callable[[list[str]], str | None]
     entry_points: Mapping[str, frozenset[str]]
     builds_wheels: bool
-    excluded: tuple[str, ...] = ()
-    files: Mapping[str, str] = field(default_factory=dict[str, str])
+    unbuilt: bool = False
+    places: Mapping[str, tuple[str, int]] = field(default_factory=dict[str, tuple[str, int]])
 
 
 def resource_problems(config: Json, around: Around) -> Iterator[Problem]:
@@ -44,7 +50,8 @@ def resource_problems(config: Json, around: Around) -> Iterator[Problem]:
     resources = mapping(config.get("resources"))
     for kind, named in resources.items():
         for name, resource in mapping(named).items():
-            at = _Place(around.files.get(f"resources.{kind}.{name}", "databricks.yml"), ("resources", kind, name))
+            file, line = around.places.get(f"resources.{kind}.{name}", ("databricks.yml", 0))
+            at = _Place(file, ("resources", kind, name), line)
             yield from _references(resource, at, resources, around)
             if kind == "jobs":
                 yield from _job(mapping(resource), at, around)
@@ -58,15 +65,16 @@ def resource_problems(config: Json, around: Around) -> Iterator[Problem]:
 class _Place:
     file: str
     path: Place
+    line: int = 0
 
     def __truediv__(self, part: str | int) -> "_Place":
-        return _Place(self.file, (*self.path, part))
+        return _Place(self.file, (*self.path, part), self.line)
 
     def says(self, message: str, hint: str = "") -> Problem:
         text = ""
         for part in self.path:
             text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
-        return Problem(self.file, text, message, hint=hint)
+        return Problem(self.file, text, message, self.line, hint=hint)
 
 
 def _references(value: object, at: _Place, resources: Json, around: Around) -> Iterator[Problem]:
@@ -106,12 +114,13 @@ def _texts(value: object, at: _Place) -> Iterator[tuple[_Place, str]]:
 
 def _dashboard(dashboard: Json, at: _Place, around: Around) -> Iterator[Problem]:
     path = dashboard.get("file_path")
-    if isinstance(path, str) and "${" not in path and not around.exists(path):
+    if isinstance(path, str) and "${" not in path and not around.folder.has(path):
         yield (at / "file_path").says(f"there is no file {path}")
 
 
 def _job(job: Json, at: _Place, around: Around) -> Iterator[Problem]:
     yield from _schedule(job, at, around)
+    yield from _webhooks(job, at, around)
     parameters = {str(one.get("name")) for one in _listed(job.get("parameters"))}
     for inner, text in _texts(job, at):
         for match in _PARAMETER.finditer(text):
@@ -140,6 +149,18 @@ def _schedule(job: Json, at: _Place, around: Around) -> Iterator[Problem]:
         yield (at / "schedule" / "timezone_id").says(f"there is no time zone {zone!r}", "Such as Europe/Berlin.")
 
 
+def _webhooks(job: Json, at: _Place, around: Around) -> Iterator[Problem]:
+    """Each is one destination, and no variable makes it several."""
+    for event, hooks in mapping(job.get("webhook_notifications")).items():
+        for index, hook in enumerate(_listed(hooks)):
+            named = re.fullmatch(r"\$\{var\.([\w-]+)\}", str(hook.get("id")))
+            if named and isinstance(around.variables.get(named[1]), list | dict):
+                yield (at / "webhook_notifications" / event / index).says(
+                    f"${{var.{named[1]}}} is not the id of one notification destination",
+                    "Name each of them, or write them in the bundle's variable `notifications` and none here.",
+                )
+
+
 def _task(task: Json, job: Json, at: _Place, around: Around) -> Iterator[Problem]:
     if "for_each_task" in task:
         inner = mapping(mapping(task["for_each_task"]).get("task"))
@@ -154,43 +175,89 @@ def _task(task: Json, job: Json, at: _Place, around: Around) -> Iterator[Problem
     if "python_wheel_task" in task:
         if not on_its_own:
             yield at.says("has no compute", "A wheel task needs an environment_key, or a cluster.")
-        yield from _wheel_task(mapping(task["python_wheel_task"]), at / "python_wheel_task", around)
+        yield from _wheel_task(
+            mapping(task["python_wheel_task"]), list(_installed(task, job)), at / "python_wheel_task", around
+        )
     for index, library in enumerate(_listed(task.get("libraries"))):
         yield from _installs([library.get("whl")], at / "libraries" / index, around)
     notebook = mapping(task.get("notebook_task")).get("notebook_path")
-    here = isinstance(notebook, str) and "${" not in notebook and not notebook.startswith("/")
-    if here and not any(around.exists(f"{notebook}{ending}") for ending in _SOURCES):
-        yield (at / "notebook_task" / "notebook_path").says(f"there is no notebook {notebook}")
+    if isinstance(notebook, str) and "${" not in notebook and not notebook.startswith("/"):
+        there = [found for ending in _SOURCES for found in around.folder.found(f"{notebook}{ending}")]
+        if not there:
+            yield (at / "notebook_task" / "notebook_path").says(f"there is no notebook {notebook}")
+        elif said := around.folder.kept_back(there[0]):
+            yield (at / "notebook_task" / "notebook_path").says(said)
 
 
-def _wheel_task(task: Json, at: _Place, around: Around) -> Iterator[Problem]:
+def _installed(task: Json, job: Json) -> Iterator[str]:
+    """What a task says is installed for it: requirements, wheels, files of requirements."""
+    for library in _listed(task.get("libraries")):
+        for one in (library.get("whl"), mapping(library.get("pypi")).get("package")):
+            if isinstance(one, str):
+                yield one
+        if "requirements" in library:
+            yield f"-r {library['requirements']}"
+    for environment in _listed(job.get("environments")):
+        if environment.get("environment_key") == task.get("environment_key"):
+            yield from map(str, _any_list(mapping(environment.get("spec")).get("dependencies")))
+
+
+def _wheel_task(task: Json, installs: list[str], at: _Place, around: Around) -> Iterator[Problem]:
     package, entry_point = str(task.get("package_name")), str(task.get("entry_point"))
-    known = around.entry_points.get(package)
+    known = around.entry_points.get(normalised(package))
     if known is None:
-        yield (at / "package_name").says(f"no wheel of the bundle is {package!r}; {_there(around.entry_points)}")
+        unknown = around.unbuilt and any(one.endswith(".whl") and is_local(one) for one in installs)
+        if not unknown and not any(may_bring(one, package, around.folder.found) for one in installs):
+            yield (at / "package_name").says(f"no wheel of the bundle is {package!r}; {_there(around.entry_points)}")
     elif entry_point not in known:
         yield (at / "entry_point").says(f"{package} has no command {entry_point!r}; {_there(known)}")
     arguments = [str(one) for one in _any_list(task.get("parameters"))]
     for index, argument in enumerate(arguments):
         if argument.startswith(_SYNCED):
             yield from _synced(argument.removeprefix(_SYNCED), at / "parameters" / index, around)
-    if (package, entry_point) == ("rowcall", "rowcall") and (said := around.refuses(arguments)):
+    if (normalised(package), entry_point) == ("rowcall", "rowcall") and (said := around.refuses(arguments)):
         yield (at / "parameters").says(f"rowcall would refuse this command line: {said}")
 
 
 def _synced(path: str, at: _Place, around: Around) -> Iterator[Problem]:
-    """A file that the CLI is to bring to the workspace."""
-    if not around.exists(path):
+    """A file that the CLI is to bring to the workspace, and what it names itself where it is a definition."""
+    if not around.folder.has(path):
         yield at.says(f"there is no file {path}")
-    for pattern in around.excluded:
-        if fnmatch(path, pattern) or path.startswith(f"{pattern.removesuffix('/**').rstrip('/')}/"):
-            yield at.says(f"{path} is not brought to the workspace: sync.exclude has {pattern!r}")
+    elif said := around.folder.kept_back(path):
+        yield at.says(said)
+    if path.endswith((".yml", ".yaml")) and (text := around.folder.read(path)) is not None:
+        yield from _prompt_file(path, text, around)
+
+
+def _prompt_file(path: str, text: str, around: Around) -> Iterator[Problem]:
+    """The file with a definition's query, which is looked for beside the definition and in the two folders above."""
+    try:
+        tree = read_yaml(text, path)
+    except DefinitionError as error:
+        yield from error.problems
+        return
+    fill_variables(tree, values_for(variables_of(tree.data), around.variables))
+    tree.problems.clear()
+    named, key = mapping(mapping(tree.data).get("prompts")).get("file"), ("prompts", "file")
+    if not isinstance(named, str) or is_later(named) or named.startswith(_REMOTE):
+        return
+    places = [str(folder / named) for folder in list(PurePosixPath(path).parents)[:3]]
+    there = [place for place in places if around.folder.has(place)]
+    if named.startswith("/"):
+        tree.say(
+            key, f"{named} is no path in the workspace", "Write it as it is from the bundle's root.", of_value=True
+        )
+    elif not there:
+        tree.say(key, f"there is no file {named!r}", f"Looked for {', '.join(places)}.", of_value=True)
+    elif said := around.folder.kept_back(there[0]):
+        tree.say(key, said, of_value=True)
+    yield from tree.problems
 
 
 def _installs(requirements: object, at: _Place, around: Around) -> Iterator[Problem]:
     for one in _any_list(requirements):
         is_file_here = isinstance(one, str) and one.endswith(".whl") and one.startswith(".")
-        if is_file_here and not around.builds_wheels and not around.exists(str(one)):
+        if is_file_here and not around.builds_wheels and not around.folder.has(str(one)):
             yield at.says(f"nothing makes {one}", "Declare the wheel under artifacts, or name one that is there.")
 
 

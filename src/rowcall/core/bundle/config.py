@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from rowcall.core.bundle.variables import resolved
 from rowcall.core.errors import Problem
 from rowcall.core.job_file.tree import Path, Tree
 from rowcall.core.job_file.unknown_keys import closest
-from rowcall.core.loose import mapping
+from rowcall.core.loose import mapping, sequence
 
 Json = Mapping[str, Any]
 
@@ -28,6 +29,8 @@ _SHARED_KEYS = (
 ROOT_KEYS = frozenset({*_SHARED_KEYS, "environments", "experimental", "include", "python", "scripts", "targets"})
 TARGET_KEYS = frozenset({*_SHARED_KEYS, "cluster_id", "compute_id", "default", "git", "mode"})
 _VALUES = {"default", "lookup"}
+_ITEM_KEYS = ("task_key", "job_cluster_key", "name")
+_FOLDERS = ("root_path", "file_path", "artifact_path", "state_path", "resource_path")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +73,33 @@ def targets_of(config: Json) -> list[Target]:
     return [_target(config, name, mapping(said)) for name, said in mapping(config.get("targets")).items()]
 
 
+def target_problems(config: Json, target: Target) -> Iterator[Problem]:
+    """What is wrong with a target. Whoever deploys to production, everybody may write to /Workspace/Shared, whatever `permissions`
+    say: the CLI does not set them there, and takes CAN_MANAGE for the group `users` as a sign that this is meant."""
+    meant = {"level": "CAN_MANAGE", "group_name": "users"}
+    if mapping(target.config["bundle"]).get("mode") != "production" or meant in sequence(
+        target.config.get("permissions")
+    ):
+        return
+    own = mapping(mapping(mapping(config.get("targets")).get(target.name)).get("workspace"))
+    for key in _FOLDERS:
+        folder = mapping(target.config.get("workspace")).get(key)
+        if isinstance(folder, str) and f"{folder}/".startswith(("/Workspace/Shared/", "/Shared/")):
+            place = f"targets.{target.name}.workspace.{key}" if key in own else f"workspace.{key}"
+            yield Problem(
+                "databricks.yml",
+                place,
+                f"everybody in the workspace may change what is in {folder}, and so what {target.name} runs",
+                hint="Write /Workspace/Users/${workspace.current_user.userName}/.bundle/${bundle.name}/${bundle.target}, or a "
+                "folder of the service principal, and permissions for those who are to see it.",
+            )
+
+
 def merged(below: Any, above: Any) -> Any:
-    """Mappings are merged, key by key; of anything else the upper counts."""
+    """Mappings are merged, key by key, and so are items of lists that have the same name; other items are added. Of anything else
+    the upper counts."""
+    if isinstance(below, list) and isinstance(above, list):
+        return _merged_lists(cast("list[object]", below), cast("list[object]", above))
     if not isinstance(below, dict) or not isinstance(above, dict):
         return above
     lower, upper = cast("Json", below), cast("Json", above)
@@ -81,23 +109,43 @@ def merged(below: Any, above: Any) -> Any:
     }
 
 
+def _merged_lists(below: list[object], above: list[object]) -> list[object]:
+    found = list(below)
+    names = [_item_name(item) for item in below]
+    for item in above:
+        name = _item_name(item)
+        if name is not None and name in names:
+            found[names.index(name)] = merged(found[names.index(name)], item)
+        else:
+            found.append(item)
+    return found
+
+
+def _item_name(item: object) -> tuple[str, object] | None:
+    named = mapping(item)
+    return next(((key, named[key]) for key in _ITEM_KEYS if key in named), None)
+
+
 def _target(config: Json, name: str, said: Json) -> Target:
     own = {key: value for key, value in said.items() if key not in ("variables", "default", "mode")}
     rest = {key: value for key, value in config.items() if key not in ("targets", "variables")}
     whole = merged(rest, own)
-    whole["bundle"] = {**mapping(whole.get("bundle")), "target": name}
+    whole["bundle"] = {
+        **mapping(whole.get("bundle")),
+        "target": name,
+        **({"mode": said["mode"]} if "mode" in said else {}),
+    }
     declared = {key: mapping(value) for key, value in mapping(config.get("variables")).items()}
     overrides = {
         key: value if isinstance(value, dict) and value.keys() & _VALUES else {"default": value}
         for key, value in mapping(said.get("variables")).items()
     }
     variables = {key: {**value, **overrides.get(key, {})} for key, value in declared.items()}
-    return Target(
-        name,
-        whole,
-        {key: value["default"] for key, value in variables.items() if "default" in value},
-        tuple(key for key, value in variables.items() if not value.keys() & _VALUES),
-    )
+    values = {key: value["default"] for key, value in variables.items() if "default" in value}
+    known = {"var": values, "bundle": whole["bundle"], "workspace": whole.get("workspace")}
+    whole |= {key: resolved(whole[key], known) for key in ("workspace", "sync") if key in whole}
+    missing = tuple(key for key, value in variables.items() if not value.keys() & _VALUES)
+    return Target(name, whole, resolved(values, known), missing)
 
 
 def _unknown(tree: Tree, path: Path, config: Json, known: frozenset[str]) -> Iterator[Problem]:
