@@ -4,7 +4,7 @@ import json
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from uuid import uuid4
@@ -13,11 +13,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from rowcall.adapters.spark import arrow_batches
 from rowcall.adapters.warehouse import WarehouseSqlSession
 from rowcall.core.errors import RunError, SqlError
 from rowcall.core.ports import Batches, SqlSession, TaskWork
 from rowcall.core.records import Column
+from rowcall.sandbox.lakehouse import Lakehouse
 from rowcall.sandbox.process import SandboxProcess
+
+pytestmark = pytest.mark.apache_spark
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +178,19 @@ def test_a_table_can_be_made_of_files(place: Place):
 def test_batches_stream_every_row(sql: SqlSession):
     batches = list(sql.batches("SELECT id FROM range(5000)"))
     assert sorted(number for batch in batches for number in batch.column("id").to_pylist()) == list(range(5000))
+
+
+def test_batches_of_a_spark_without_to_arrow_are_the_same(house: Lakehouse):
+    """As before 4.0."""
+    values = "id, timestamp_micros(1767225600123456 + id) AS at, CAST(id AS DECIMAL(10, 2)) AS price"
+    values = f"{values}, array(named_struct('a', id, 'b', CAST(NULL AS STRING))) AS nested"
+    batches = arrow_batches(house.spark.sql(f"SELECT {values} FROM range(2) ORDER BY id"))
+    start = datetime(2026, 1, 1, 0, 0, 0, 123456, tzinfo=UTC)
+    found = [row for batch in batches for row in batch.to_pylist()]
+    assert [(row["id"], row["at"].astimezone(UTC), row["price"], row["nested"]) for row in found] == [
+        (n, start + timedelta(microseconds=n), Decimal(n), [{"a": n, "b": None}]) for n in range(2)
+    ]
+    assert arrow_batches(house.spark.sql("SELECT id FROM range(0)")) == []
 
 
 def test_batches_may_be_taken_in_another_thread(sql: SqlSession):

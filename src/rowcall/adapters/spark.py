@@ -1,11 +1,14 @@
-"""`SqlSession` over a SparkSession, using only what Spark Connect has: Databricks, Apache Spark and Sail alike."""
+"""`SqlSession` over a SparkSession, using only what Spark Connect has: Databricks, Apache Spark and Sail alike.
+
+Apache Spark 3.5 is the oldest: what it lacks is done in its own words here, and nowhere else.
+"""
 
 import re
 import secrets
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from rowcall.adapters.signals import held_back
 from rowcall.core.errors import RunError, SetupError, SqlError
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 REPORT_SCHEMA = "report STRING"
+_ARROW_SCHEMA = "batch BINARY"
 _LOST = re.compile(r'StatusCode\.UNAVAILABLE\s+details = "(.+?)"')
 _OWN_ERROR = re.compile(r"rowcall\.core\.errors\.\w+: (.+)")
 
@@ -39,6 +43,7 @@ class SparkSqlSession:
         self._kind = kind
         self._folders = folders
         self._ai_query = ai_query
+        self._tags = _tags(spark)
 
     @property
     def kind(self) -> str:
@@ -67,8 +72,9 @@ class SparkSqlSession:
 
     def batches(self, statement: str) -> Iterator["pa.RecordBatch"]:
         with self._sending(statement):
-            rows = self._spark.sql(statement).toArrow()
-        yield from rows.to_batches(max_chunksize=1000)
+            found = self._spark.sql(statement)
+            batches = found.toArrow().to_batches(1000) if hasattr(found, "toArrow") else arrow_batches(found)
+        yield from batches
 
     def frame(self, statement: str) -> Any:
         with self._sending(statement):
@@ -103,23 +109,57 @@ class SparkSqlSession:
             return [row.asDict() for row in rows.mapInArrow(partial(_run_part, work), REPORT_SCHEMA).collect()]
 
     def interrupt(self) -> None:
-        self._spark.interruptAll()
+        self._tags.interrupt_all()
 
     @contextmanager
     def _sending(self, statement: str) -> Generator[None]:
         """Around every use of Spark: a signal that comes meanwhile interrupts what is sent here, and nothing that other threads
-        have sent, before it is raised. Classic Spark before 4.0 has no tags, and no gRPC that a signal could break."""
-        if not hasattr(self._spark, "interruptTag"):
-            with _mapped(statement):
-                yield
-            return
+        have sent, before it is raised. Raised in the middle it would break the connection, that of gRPC and that to the JVM."""
         tag = f"rowcall-{secrets.token_hex(8)}"
-        with held_back(lambda: self._spark.interruptTag(tag)), _mapped(statement):
-            self._spark.addTag(tag)
+        with held_back(lambda: self._tags.interrupt(tag)), _mapped(statement):
+            self._tags.add(tag)
             try:
                 yield
             finally:
-                self._spark.removeTag(tag)
+                self._tags.remove(tag)
+
+
+class _Tags(NamedTuple):
+    """How what a thread sends is told from the rest, and stopped."""
+
+    add: Callable[[str], object]
+    remove: Callable[[str], object]
+    interrupt: Callable[[str], object]
+    interrupt_all: Callable[[], object]
+
+
+def _tags(spark: Any) -> _Tags:
+    """Of the session; in classic Spark before 4.0 only the context has them, and the session's methods raise."""
+    try:
+        spark.getTags()
+    except (AttributeError, RuntimeError):
+        context = spark.sparkContext
+        return _Tags(context.addJobTag, context.removeJobTag, context.cancelJobsWithTag, context.cancelAllJobs)
+    return _Tags(spark.addTag, spark.removeTag, spark.interruptTag, spark.interruptAll)
+
+
+def arrow_batches(frame: Any) -> "list[pa.RecordBatch]":
+    """What `toArrow` brings, of Spark before 4.0: the tasks write the batches as bytes, which come back as any column does."""
+    import pyarrow as pa
+
+    found = frame.mapInArrow(_written, _ARROW_SCHEMA).collect()
+    return [batch for row in found for batch in pa.ipc.open_stream(row["batch"])]
+
+
+def _written(batches: Batches) -> Iterator["pa.RecordBatch"]:
+    """Inside a task."""
+    import pyarrow as pa
+
+    for batch in batches:
+        written = pa.BufferOutputStream()
+        with pa.ipc.new_stream(written, batch.schema) as stream:
+            stream.write_batch(batch)
+        yield pa.RecordBatch.from_pydict({"batch": [written.getvalue().to_pybytes()]})
 
 
 def _run_part(work: TaskWork, batches: Batches) -> Iterator["pa.RecordBatch"]:
@@ -164,10 +204,19 @@ def _mapped(statement: str) -> Generator[None]:
             raise RunError(f"the Spark server stopped answering: {shorten(lost[1])}") from error
         raise SqlError(shorten(text), statement, missing=missing(text), conflict=conflict(text)) from error
     except Exception as error:
-        # gRPC's errors are a lost server. Classic Spark comes without grpc, so they are told by their module.
-        if any(kind.__module__.split(".")[0] == "grpc" for kind in type(error).__mro__):
+        # Classic Spark comes without grpc, Spark Connect without py4j, so their errors are told by their module.
+        modules = {kind.__module__.split(".")[0] for kind in type(error).__mro__}
+        if "py4j" in modules and hasattr(error, "java_exception"):
+            text = _thrown(str(error))
+            raise SqlError(shorten(text), statement, missing=missing(text), conflict=conflict(text)) from error
+        if modules & {"grpc", "py4j"}:
             raise RunError(f"the Spark server stopped answering: {shorten(str(error))}") from error
         raise
+
+
+def _thrown(text: str) -> str:
+    """What Java threw that PySpark has no error of its own for, without how it came there."""
+    return text.split("\n: ", 1)[-1].split("\n\tat ", 1)[0]
 
 
 def _told(line: str) -> str:

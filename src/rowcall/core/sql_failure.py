@@ -20,6 +20,7 @@ _CONFLICT = (
 _MISSING = (
     "TABLE_OR_VIEW_NOT_FOUND",
     "SCHEMA_NOT_FOUND",
+    "REQUIRES_SINGLE_PART_NAMESPACE",  # Apache Spark, of a catalog it has not
     "NO_SUCH_CATALOG",
     "DELTA_TABLE_NOT_FOUND",
     "PATH_NOT_FOUND",

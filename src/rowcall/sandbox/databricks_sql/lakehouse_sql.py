@@ -76,6 +76,9 @@ class LakehouseSql:
     def version(self) -> str:
         return self._spark.version
 
+    def getTags(self) -> set[str]:  # noqa: N802 (the name is Spark's)
+        return self._spark.getTags()
+
     def addTag(self, tag: str) -> None:  # noqa: N802 (the name is Spark's)
         self._spark.addTag(tag)
 
