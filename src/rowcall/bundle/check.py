@@ -64,7 +64,7 @@ def check(
     resources: dict[str, Json] = {}
     for target in targets:
         step(f"building for {target.name}")
-        built = build(python, root, _as_the_cli(target))
+        built = build(python, root, _as_the_cli(target, mapping(whole.get("variables"))))
         resources[target.name] = built.config.get("resources", {})
         problems += _told(built)
         around = _around(root, target, whole, built, refuses, wheels)
@@ -144,8 +144,10 @@ def _python(root: Path, config: Json) -> Path:
     return python.absolute()
 
 
-def _as_the_cli(target: Target) -> Json:
-    return {**target.config, "variables": {name: {"value": value} for name, value in target.variables.items()}}
+def _as_the_cli(target: Target, declared: Json) -> Json:
+    """With all variables; those that are looked up, or given with `--var`, have no value yet."""
+    values = {name: {"value": value} for name, value in target.variables.items()}
+    return {**target.config, "variables": {**dict.fromkeys(declared, {}), **values}}
 
 
 def _told(built: Built) -> Iterator[Problem]:

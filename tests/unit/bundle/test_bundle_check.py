@@ -292,6 +292,18 @@ def test_a_mistake_is_told_where_it_stands(bundle: Path, mistake: str) -> None:
     assert also in told[0]
 
 
+def test_a_definition_may_use_what_is_looked_up_or_given_when_it_is_deployed(bundle: Path) -> None:
+    job = bundle / "jobs" / "text_insight.yml"
+    text = job.read_text()
+    assert "compute:" not in text
+    job.write_text(text + "\ncompute: {warehouse: '${warehouse}'}\ntags: {runs_as: '${service_principal}'}\n")
+    checked = check(bundle, lambda given: refused(COMMANDS, given), wheel=False)
+    assert [str(one) for one in checked.problems] == []
+    made = checked.resources["prod"]["jobs"]["text_insight"]
+    assert made["tags"]["runs_as"] == "${var.service_principal}"
+    assert {"name": "warehouse", "default": "${var.warehouse}"} in made["parameters"]
+
+
 def test_what_a_target_needs_is_named(bundle: Path) -> None:
     config = yaml.safe_load((bundle / "databricks.yml").read_text())
     config["targets"]["other"] = {"variables": {"service_principal": "1234"}}
