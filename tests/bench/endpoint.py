@@ -3,7 +3,8 @@
     python endpoint.py '{"latency_ms": 200}'        prints its port
 
 It answers `row 17` to a request that contains `row 17`. What befalls a call is a function of that text and of how often it was
-asked, so every client sees the same: how long it takes, an error, a dropped connection. A GET of `/figures` tells what it saw.
+asked, so every client sees the same: how long it takes, an error, a dropped connection. A GET of `/figures` tells what it saw,
+`/forget` forgets it.
 """
 
 import asyncio
@@ -179,6 +180,9 @@ class Connection(asyncio.Protocol):
         self._buffer = rest[needed:]
         if head.startswith(b"GET /figures"):
             self._reply("200 OK", json.dumps(self._server.seen.as_json()).encode())
+        elif head.startswith(b"GET /forget"):
+            self._server.seen = Seen()
+            self._reply("200 OK", b"{}")
         elif head.startswith(b"POST "):
             self._asked(rest[:needed])
         else:

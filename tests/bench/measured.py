@@ -85,6 +85,6 @@ def endpoint(behaviour: Mapping[str, Any]) -> Generator[str]:
         process.wait()
 
 
-def figures(address: str) -> dict[str, Any]:
-    with urlopen(f"{address}/figures", timeout=30) as reply:  # a loopback address
+def figures(address: str, what: str = "figures") -> dict[str, Any]:
+    with urlopen(f"{address}/{what}", timeout=30) as reply:  # a loopback address
         return json.load(reply)

@@ -146,8 +146,8 @@ def _python(root: Path, config: Json) -> Path:
 
 def _as_the_cli(target: Target, declared: Json) -> Json:
     """With all variables; those that are looked up, or given with `--var`, have no value yet."""
-    values = {name: {"value": value} for name, value in target.variables.items()}
-    return {**target.config, "variables": {**dict.fromkeys(declared, {}), **values}}
+    known = target.variables
+    return {**target.config, "variables": {name: {"value": known[name]} if name in known else {} for name in declared}}
 
 
 def _told(built: Built) -> Iterator[Problem]:
