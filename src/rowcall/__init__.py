@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rowcall.core.definition import JobDefinition as Job
     from rowcall.core.errors import DefinitionError, RowcallError, RunError, SetupError
     from rowcall.history import compare, costs, failures, last_run, report, runs, trace
+    from rowcall.housekeeping import vacuum
     from rowcall.wiring import Options
 
 __version__ = "0.1.0"
@@ -42,6 +43,7 @@ __all__ = [
     "run",
     "runs",
     "trace",
+    "vacuum",
     "widgets",
 ]
 
@@ -51,6 +53,7 @@ _HOMES = {
         name: ("rowcall.history", name)
         for name in ("compare", "costs", "failures", "last_run", "report", "runs", "trace")
     },
+    "vacuum": ("rowcall.housekeeping", "vacuum"),
     "widgets": ("rowcall.adapters.notebook", "widgets"),
     "load_job": ("rowcall.api", "load_job"),
     "plan": ("rowcall.api", "plan"),

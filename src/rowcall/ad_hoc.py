@@ -18,7 +18,7 @@ from rowcall.adapters.notebook import Output, in_notebook
 from rowcall.adapters.packaged import sql_texts
 from rowcall.core import asking as core
 from rowcall.core import sql
-from rowcall.core.asking import Asking
+from rowcall.core.asking import ASKED_ROWS, Asking
 from rowcall.core.definition import JobDefinition
 from rowcall.core.errors import DefinitionError, RunError, SqlError
 from rowcall.core.frame_table import content_hashes
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _PLACE = "rowcall_row"
-_ROWS = "rows"
 FORGET_SECONDS = 7 * 24 * 3600.0
 """How long the rows of a call are kept: beside the journals, where no call takes as long, and in a table, which a frame reads."""
 
@@ -186,11 +185,11 @@ def _in_sql(given: Given, here: Surroundings) -> Generator[_Shown]:
     frame, session = given.frame, here.session
     if isinstance(frame, LocalFrame):
         api.make_journal_volume(here)
-        job = f"{given.definition.job}.{_ROWS}"  # no job has a dot in its name
+        job = f"{given.definition.job}.{ASKED_ROWS}"  # no job has a dot in its name
         kept = here.journals.recipe(job, given.source)()
         try:
             _forget_the_dead(job, here.journals, kept)
-            shown = _Shown(session, given.source, [kept.write_record(_ROWS, _sent(given, frame))])
+            shown = _Shown(session, given.source, [kept.write_record(ASKED_ROWS, _sent(given, frame))])
             shown.show()
             yield shown
         finally:
@@ -217,11 +216,11 @@ def _drop_old_rows(given: Given, session: SqlSession, schema: str) -> None:
 
 def _forget_the_dead(job: str, journals: JournalStore, kept: Journal) -> None:
     """Remove the rows of calls that were killed and did not come to it. No other is as old."""
-    kept.write_note(_ROWS, "")
-    now = kept.noted_at(_ROWS)
+    kept.write_note(ASKED_ROWS, "")
+    now = kept.noted_at(ASKED_ROWS)
     for name in journals.runs(job):
         other = journals.recipe(job, name)()
-        written = other.noted_at(_ROWS)
+        written = other.noted_at(ASKED_ROWS)
         if now is not None and written is not None and now - written > FORGET_SECONDS:
             other.remove()
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rowcall import __version__, cli_bundle, cli_compare, cli_doctor, cli_runs, cli_shards
+from rowcall import __version__, cli_bundle, cli_compare, cli_doctor, cli_runs, cli_shards, cli_vacuum
 from rowcall.cli_options import (
     FAILED,
     HOME,
@@ -235,6 +235,7 @@ for _command_on_runs in (
     cli_shards.shard,
     cli_shards.shards,
     cli_doctor.doctor,
+    cli_vacuum.vacuum,
 ):
     app.command()(_command_on_runs)
 

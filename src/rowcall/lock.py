@@ -104,6 +104,14 @@ def is_dead(run_id: str, journal: Journal) -> bool:
     return claim is not None and not _lives(claim, lambda: _silence(journal, _now(journal)))
 
 
+def goes_on_here(run_id: str, journal: Journal) -> bool:
+    """Whether a process of this machine is at a run, or waits to begin it. Writes nothing."""
+    claim = _claim(run_id, journal)
+    if claim is None or claim.state == "over":
+        return False
+    return run_id in _HERE if claim.process == this_process() else is_there(claim.process) is True
+
+
 class _Lock:
     def __init__(self, job: str, run_id: str, journals: JournalStore) -> None:
         self._job = job

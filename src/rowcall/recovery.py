@@ -15,6 +15,7 @@ from rowcall.core.errors import RunError, SqlError
 from rowcall.core.ports import Journal, JournalStore, Reporter, SqlSession
 from rowcall.core.progress import StopRequest
 from rowcall.core.report import RunRow
+from rowcall.core.vacuum import Told
 from rowcall.engines import responses
 from rowcall.engines.processes import is_gone
 from rowcall.engines.seat import SEAT_NOTES
@@ -44,6 +45,17 @@ def forget(publisher: Publisher, status: report.Status) -> None:
         responses.request_stop(publisher.journal, StopRequest("the run is over"))
         _amend_manifest(publisher.journal, told=True)
         publisher.journal.discard(list(publisher.published))
+
+
+def told(run_id: str, journal: Journal) -> tuple[Told, float]:
+    """What a journal says of its run, and when it was written, in seconds; writes nothing."""
+    try:
+        manifest = _read_manifest(run_id, journal)
+    except RunError:
+        return "unreadable", 0.0
+    if manifest is None:
+        return "nothing", journal.noted_at(ALIVE_NOTE) or 0.0
+    return "over" if manifest["told"] else "open", manifest["written_at"]
 
 
 def recover(job: str, session: SqlSession, journals: JournalStore, reporter: Reporter) -> None:

@@ -44,6 +44,7 @@ from rowcall.core.report import RunRow
 from rowcall.engines import ai_query, responses
 from rowcall.publishing import Publisher, publishing_of
 from rowcall.recovery import begin, forget, seal
+from rowcall.retention import tell_applied
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ def run(plan: RunPlan, outside: Outside, version: str, context: Mapping[str, str
     begin(publisher.journal, publisher.how, row)
     publisher.write_run(row)
     status, message = _execute(plan, outside, publisher, open_journal, started_ns)
-    return _close(publisher, row, status, message, outside)
+    return _close(plan, publisher, row, status, message, outside)
 
 
 def _execute(
@@ -129,8 +130,10 @@ def _publish_if_possible(publisher: Publisher, reporter: Reporter) -> None:
         reporter.step(f"not published yet, the answers are safe in the journal: {reason_of(error)}")
 
 
-def _close(publisher: Publisher, row: RunRow, status: report.Status, message: str | None, outside: Outside) -> RunRow:
-    """Publish the rest, write the run's row, and forget what is published."""
+def _close(
+    plan: RunPlan, publisher: Publisher, row: RunRow, status: report.Status, message: str | None, outside: Outside
+) -> RunRow:
+    """Publish the rest, write the run's row, and forget what is published, and what the job keeps no longer."""
     outside.reporter.step("publishing the answers")
     try:
         if status != "done":
@@ -150,4 +153,8 @@ def _close(publisher: Publisher, row: RunRow, status: report.Status, message: st
         ) from error
     publisher.export()
     forget(publisher, status)
+    if plan.bound.retention is not None and status == "done":
+        tell_applied(
+            plan.bound.retention, plan.job, plan.bound.tables, outside.session, outside.journals, outside.reporter
+        )
     return row

@@ -18,7 +18,7 @@ from rowcall.core.errors import RunError, SqlError
 from rowcall.core.login import LoginKind
 from rowcall.core.plan import RunPlan
 from rowcall.core.ports import EndpointClient, Journal, OpenJournal, Row, TaskWork
-from rowcall.core.records import Column, HttpFailure, HttpReply, HttpRequest, Progress
+from rowcall.core.records import Column, HttpFailure, HttpReply, HttpRequest, Progress, Size
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -104,6 +104,12 @@ class MemoryJournal:
     def overflowed(self, trace_id: str) -> list[Row]:
         return [row for row in self.long_texts if row["trace_id"] == trace_id]
 
+    def overflow_size(self) -> Size:
+        return Size(len(self.long_texts), sum(len(str(row["text"])) for row in self.long_texts))
+
+    def remove_overflow(self) -> None:
+        self.long_texts.clear()
+
     def answered_hashes(self) -> set[str]:
         return {request_hash for row in self.rows() for request_hash in [str(row["request_hash"])]}
 
@@ -117,6 +123,12 @@ class MemoryJournal:
     def noted_at(self, name: str) -> float | None:
         return self.times.get(name)
 
+    def size(self) -> Size:
+        tables = [*self.written.values(), *self.records.values()]
+        return Size(
+            len(tables) + len(self.texts), sum(table.nbytes for table in tables) + sum(map(len, self.texts.values()))
+        )
+
     def discard(self, names: Sequence[str]) -> None:
         for name in names:
             self.written.pop(name, None)
@@ -125,6 +137,7 @@ class MemoryJournal:
         self.written.clear()
         self.texts.clear()
         self.times.clear()
+        self.records.clear()
 
     def open(self) -> Journal:
         """An `OpenJournal` recipe, for work that stays in this process."""
@@ -150,6 +163,9 @@ class MemoryJournals:
 
     def runs(self, job: str) -> list[str]:
         return sorted(run_id for name, run_id in self.by_run if name == job)
+
+    def overflows(self, job: str) -> list[str]:
+        return sorted(run_id for (name, run_id), journal in self.by_run.items() if name == job and journal.long_texts)
 
     def probe(self) -> None: ...
 

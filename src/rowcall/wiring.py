@@ -174,6 +174,21 @@ class Archive:
         in_volume = place.startswith("/Volumes/") and not Path(place).is_dir()
         return open_volume_journal(self.login, place) if in_volume else open_journal(place)
 
+    @property
+    def is_here(self) -> bool:
+        """Whether the tables are in a folder of this machine; then the journals of their runs are, too."""
+        return self.session.kind == lakehouse.KIND
+
+    def journals_at(self, root: str) -> JournalStore:
+        """The journals in a folder that the row of a run tells. Raises `SetupError`."""
+        in_volume = root.startswith("/Volumes/") and not Path(root).is_dir()
+        return VolumeJournals(self.login, root) if in_volume else FolderJournals(Path(root))
+
+    def journals_of(self, definition: JobDefinition, options: Options) -> JournalStore:
+        """The journals of a job as it is."""
+        volume, in_sql = _journal_volume(definition, self.session), _warehouse(options) is not None
+        return _journals(definition, options, self.login, volume, in_sql=in_sql)
+
     def lives(self, row: Row) -> bool | None:
         """Whether a run goes on, by its row in the runs table; None where nobody here can tell, and of one that is over."""
         place = cast("Mapping[str, str]", row["context"] or {}).get("journal")

@@ -12,6 +12,7 @@ from rowcall.adapters.journal import FolderJournals
 from rowcall.adapters.volume_journal import VolumeJournals
 from rowcall.core.errors import JournalError
 from rowcall.core.ports import Journal, JournalStore
+from rowcall.core.records import Size
 from rowcall.sandbox.process import SandboxProcess
 from rowcall.testing import MemoryJournals
 
@@ -143,6 +144,54 @@ def test_long_texts_are_no_run(durable: JournalStore):
     journal.write_overflow("task", long_text("t1", "one"))
     assert durable.runs("job") == []
     assert journal.overflow.endswith("/job/overflow/run-1")
+
+
+def test_long_texts_are_counted_and_removed_by_run(durable: JournalStore):
+    for run_id in ("run-1", "run-2"):
+        durable.recipe("job", run_id)().write_overflow("task", long_text("t1", "one"))
+    first = durable.recipe("job", "run-1")()
+    first.write_segment("a", answers("a"))
+    assert durable.overflows("job") == ["run-1", "run-2"]
+    assert first.overflow_size().files == 1
+    assert first.overflow_size().bytes > 100
+    first.remove_overflow()
+    first.remove_overflow()
+    assert durable.overflows("job") == ["run-2"]
+    assert (first.overflow_size(), first.overflowed("t1"), len(first.segments())) == (Size(), [], 1)
+
+
+def test_a_journal_says_how_much_is_in_it(store: JournalStore, journal: Journal):
+    assert journal.size() == Size()
+    journal.write_note("manifest", "{}")
+    assert journal.size() == Size(1, 2)
+    journal.write_segment("a", answers("a"))
+    journal.write_record("run", answers("r"))
+    assert journal.size().files == 3
+    assert store.recipe("job", "run-2")().size() == Size()
+    journal.remove()
+    assert journal.size().files == 0
+
+
+def test_what_a_link_leads_to_is_no_run_and_has_no_long_texts(tmp_path: Path):
+    elsewhere = FolderJournals(tmp_path / "elsewhere").recipe("job", "run-1")()
+    elsewhere.write_segment("a", answers("a"))
+    elsewhere.write_overflow("task", long_text("t1", "one"))
+    store, folder = FolderJournals(tmp_path / "journal"), tmp_path / "journal" / "job"
+    (folder / "overflow").mkdir(parents=True)
+    (folder / "run-1").symlink_to(elsewhere.place)
+    (folder / "overflow" / "run-1").symlink_to(elsewhere.overflow)
+    assert (store.runs("job"), store.overflows("job")) == ([], [])
+    store.recipe("job", "run-1")().remove_overflow()
+    assert len(elsewhere.overflowed("t1")) == 1
+
+
+def test_of_a_folder_of_long_texts_only_what_is_written_there_goes(tmp_path: Path):
+    journal = FolderJournals(tmp_path).recipe("job", "run-1")()
+    journal.write_overflow("task", long_text("t1", "one"))
+    mine = Path(journal.overflow) / "notes.txt"
+    mine.write_text("mine")
+    journal.remove_overflow()
+    assert [path.name for path in mine.parent.iterdir()] == ["notes.txt"]
 
 
 def test_threads_may_share_a_journal(durable: JournalStore):

@@ -75,6 +75,9 @@ class MortalJournals:
     def runs(self, job: str) -> list[str]:
         return self._store.runs(job)
 
+    def overflows(self, job: str) -> list[str]:
+        return self._store.overflows(job)
+
 
 def main(when: str, what: str, count: str, job: str) -> None:
     moment, loaded = Moment(when, what, int(count)), api.load_job(job)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -208,3 +209,35 @@ def test_a_pilot_that_fails_plans_nothing(project: Project):
         assert "estimate" not in project.call("plan", "denied.yml", "--pilot", "5", "--json", code=1).stdout
     finally:
         control(project.sandbox, "PUT", "behaviour/echo", {})
+
+
+def test_vacuum_tells_what_would_go_and_removes_it(project: Project):
+    assert "job definitions, or --all" in project.call("vacuum", code=2).stderr
+    assert "job definitions, or --all" in project.call("vacuum", "good.yml", "--all", code=2).stderr
+    assert "expected an hour or more" in project.call("vacuum", "good.yml", "--older-than", "5m", code=2).stderr
+    assert "no job was run here yet" in project.call("vacuum", "good.yml", code=1).stderr
+    project.call("run", "good.yml")
+    notes = project.folder / ".rowcall" / "journal" / "greet" / "20260101-000000-abcd" / "notes"
+    notes.mkdir(parents=True)
+    (notes / "stop").write_text("now")
+    dry = project.call("vacuum", "good.yml", "--dry-run").stdout
+    assert re.search(r"greet +journal +20260101-000000-abcd +3 bytes +would go", dry)
+    assert "would go: 1 journal · 3 bytes of files" in dry
+    assert notes.exists()
+    found = json.loads(project.call("vacuum", "--all", "--json", "--no-optimize").stdout)
+    assert found == [
+        {
+            "job": "greet",
+            "kind": "journal",
+            "name": "20260101-000000-abcd",
+            "state": "gone",
+            "why": "",
+            "rows": None,
+            "files": 1,
+            "bytes": 3,
+        }
+    ]
+    assert not notes.exists()
+    again = project.call("vacuum", "good.yml").stdout
+    assert "not here: embedded lakehouse has no OPTIMIZE" in again
+    assert again.endswith("nothing goes\n")

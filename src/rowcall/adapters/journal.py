@@ -23,10 +23,12 @@ from typing import TYPE_CHECKING
 from rowcall.core.errors import JournalError, SetupError
 from rowcall.core.overflow import OVERFLOW
 from rowcall.core.ports import Journal, OpenJournal, Row
+from rowcall.core.records import Size
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+PARTS = ("segments", "records", "notes")
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 
 
@@ -56,6 +58,15 @@ class FolderJournal:
 
     def overflowed(self, trace_id: str) -> list[Row]:
         return [row for path in sorted(self._overflow.glob("*.parquet")) for row in texts_of(trace_id, path)]
+
+    def overflow_size(self) -> Size:
+        return _size([self._overflow])
+
+    def remove_overflow(self) -> None:
+        with suppress(OSError):
+            for path in _files(self._overflow):
+                path.unlink(missing_ok=True)
+            self._overflow.rmdir()
 
     def write_record(self, name: str, table: "pa.Table") -> str:
         final = self.folder.absolute() / "records" / f"{name}.parquet"
@@ -95,6 +106,9 @@ class FolderJournal:
         except FileNotFoundError:
             return None
 
+    def size(self) -> Size:
+        return _size([self.folder / part for part in PARTS])
+
     def discard(self, names: Sequence[str]) -> None:
         for name in names:
             (self.folder / "segments" / name).unlink(missing_ok=True)
@@ -103,7 +117,7 @@ class FolderJournal:
         """The notes go last: what is left of a journal that was removed in part can still be told from one that lost its
         manifest."""
         with suppress(OSError):
-            for folder in (self.folder / part for part in ("segments", "records", "notes")):
+            for folder in (self.folder / part for part in PARTS):
                 if folder.exists():
                     shutil.rmtree(folder)
             self.folder.rmdir()
@@ -128,13 +142,10 @@ class FolderJournals:
         return partial(open_journal, str(self.root.absolute() / plain_name(job) / plain_name(run_id)))
 
     def runs(self, job: str) -> list[str]:
-        try:
-            found = [path.name for path in (self.root / plain_name(job)).iterdir() if path.is_dir()]
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise SetupError(f"the journal folder {self.root / job} cannot be read: {error.strerror}") from error
-        return sorted(filter(is_run, found))
+        return sorted(filter(is_run, _folders(self.root / plain_name(job))))
+
+    def overflows(self, job: str) -> list[str]:
+        return sorted(filter(is_run, _folders(self.root / plain_name(job) / OVERFLOW)))
 
     def probe(self) -> None:
         made = not self.root.exists()
@@ -145,6 +156,32 @@ class FolderJournals:
             file.unlink()
             if made:
                 self.root.rmdir()
+
+
+def _folders(place: Path) -> list[str]:
+    """The folders in a folder. A link leads to what is somebody else's."""
+    try:
+        return [path.name for path in place.iterdir() if path.is_dir() and not path.is_symlink()]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise SetupError(f"the journal folder {place} cannot be read: {error.strerror}") from error
+
+
+def _files(folder: Path) -> list[Path]:
+    """What was written here, or half written, into a folder that is no link."""
+    if folder.is_symlink():
+        return []
+    return [path for path in folder.glob("*") if path.suffix in (".parquet", ".part")]
+
+
+def _size(folders: Sequence[Path]) -> Size:
+    files = total = 0
+    for folder in folders:
+        for path in folder.glob("*"):
+            with suppress(OSError):  # it went meanwhile
+                files, total = files + 1, total + path.lstat().st_size
+    return Size(files, total)
 
 
 def texts_of(trace_id: str, file: "Path | pa.NativeFile") -> list[Row]:

@@ -19,11 +19,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rowcall.adapters.journal import is_run, plain_name, texts_of
+from rowcall.adapters.journal import PARTS, is_run, plain_name, texts_of
 from rowcall.adapters.workspace_login import WorkspaceLogin, sdk_reason, workspace_api
 from rowcall.core.errors import JournalError, SetupError
 from rowcall.core.overflow import OVERFLOW
 from rowcall.core.ports import Journal, OpenJournal, Row
+from rowcall.core.records import Size
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,8 +58,14 @@ class VolumeJournals:
         return partial(open_volume_journal, self.login, f"{self._of(job)}/{plain_name(run_id)}")
 
     def runs(self, job: str) -> list[str]:
+        return self._folders(self._of(job))
+
+    def overflows(self, job: str) -> list[str]:
+        return self._folders(f"{self._of(job)}/{OVERFLOW}")
+
+    def _folders(self, place: str) -> list[str]:
         try:
-            found = [entry.name for entry in _Files(self.login).entries(self._of(job)) if entry.is_folder]
+            found = [entry.name for entry in _Files(self.login).entries(place) if entry.is_folder]
         except JournalError as error:
             raise SetupError(str(error)) from error
         return sorted(filter(is_run, found))
@@ -132,6 +139,13 @@ class VolumeJournal:
         found = _side_by_side(partial(self._texts_of, trace_id), paths)
         return [row for rows in found for row in rows]
 
+    def overflow_size(self) -> Size:
+        return self._size_of([self.overflow])
+
+    def remove_overflow(self) -> None:
+        with suppress(JournalError):
+            self._empty(self.overflow, ".parquet")
+
     def _texts_of(self, trace_id: str, path: str) -> list[Row]:
         import pyarrow as pa
 
@@ -170,6 +184,13 @@ class VolumeJournal:
         listed = self._files.entries(f"{self._folder}/notes")
         return next((entry.modified / 1000 for entry in listed if entry.name == name), None)
 
+    def size(self) -> Size:
+        return self._size_of([f"{self._folder}/{part}" for part in PARTS])
+
+    def _size_of(self, folders: Sequence[str]) -> Size:
+        found = [entry.size for entries in _side_by_side(self._files.entries, folders) for entry in entries]
+        return Size(len(found), sum(found))
+
     def discard(self, names: Sequence[str]) -> None:
         _side_by_side(self._files.delete, self.paths(names))
 
@@ -177,12 +198,16 @@ class VolumeJournal:
         """The notes go last: what is left of a journal that was removed in part can still be told from one that lost its
         manifest."""
         with suppress(JournalError):
-            for part in ("segments", "records", "notes"):
-                folder = f"{self._folder}/{part}"
-                _side_by_side(self._files.delete, [f"{folder}/{entry.name}" for entry in self._files.entries(folder)])
-                self._files.delete_folder(folder)
+            for part in PARTS:
+                self._empty(f"{self._folder}/{part}")
             self._files.delete_folder(self._folder)
         self._forget_listing()
+
+    def _empty(self, folder: str, suffix: str = "") -> None:
+        """Delete the files in a folder, and the folder."""
+        names = [entry.name for entry in self._files.entries(folder) if entry.name.endswith(suffix)]
+        _side_by_side(self._files.delete, [f"{folder}/{name}" for name in names])
+        self._files.delete_folder(folder)
 
     def _hashes(self, path: str) -> set[str]:
         import pyarrow as pa

@@ -27,6 +27,8 @@ CALL = "rowcall.ask"
 MADE_KEY = "content_hash"
 """The key of rows that have none: what the prompt reads of a row stands for it, wherever in a frame it is."""
 SCHEMA = "rowcall"
+ASKED_ROWS = "rows"
+"""What the folder of the rows of calls has after its job's name, and what a note in it says when they were written."""
 _ROWS_OF = "__rowcall_rows_"
 _ARGUMENTS = {
     "request.instructions": "instructions",
@@ -293,7 +295,12 @@ def rows_table(outputs: str, day: date, token: str) -> str:
 
 def old_rows_tables(outputs: str, names: Iterable[str], before: date) -> list[str]:
     """Those of `names`, tables beside the outputs, that hold the rows of calls before a day."""
+    return [name for name, day in rows_tables(outputs, names).items() if day < f"{before:%Y%m%d}"]
+
+
+def rows_tables(outputs: str, names: Iterable[str]) -> dict[str, str]:
+    """Those of `names`, tables beside the outputs, that hold the rows of calls, each with the day of its call: `20261130`."""
     *_, own = table_parts(outputs)
     pattern = re.compile(re.escape(f"{own}{_ROWS_OF}") + r"(\d{8})_[0-9a-f]+", re.IGNORECASE)
     found = ((name, pattern.fullmatch(name)) for name in names)
-    return [name for name, match in found if match and match[1] < f"{before:%Y%m%d}"]
+    return {name: match[1] for name, match in found if match}

@@ -36,6 +36,10 @@ def statements_of(plan: RunPlan) -> Iterator[Statement]:
     yield "tidy up", f"DROP TABLE IF EXISTS {plan.bound.tables.pending}"
     if plan.engine.kind == "ai_query":
         yield "tidy up", f"DROP TABLE IF EXISTS {plan.bound.tables.replies}"
+    if plan.bound.retention is not None:
+        for old in filter(None, (plan.bound.retention.spans, plan.bound.retention.runs)):
+            yield "what is kept no longer", old.count
+            yield "delete it", old.delete
 
 
 def _asking(plan: RunPlan) -> Iterator[Statement]:

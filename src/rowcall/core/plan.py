@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from datetime import date
 from decimal import Decimal
 
 from rowcall.core import sql
@@ -31,6 +32,7 @@ from rowcall.core.limits import Budget, failure_limit
 from rowcall.core.misfits import keys_of, outputs_misfits, request_of, shared_misfits
 from rowcall.core.rates import output_limit
 from rowcall.core.records import Column, RowCounts
+from rowcall.core.retention import Keep, Retention, retention
 from rowcall.core.retry import RetryPolicy
 from rowcall.core.rivals import Rivals, rivals
 from rowcall.core.shards import Cut, FetchPart, fetch_part
@@ -89,6 +91,7 @@ class Bound:
     fetch_part: FetchPart
     ai_query: AiQueryStatements | None = None
     rivals: Rivals | None = None
+    retention: Retention | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +146,7 @@ def bind(definition: JobDefinition, facts: Facts, texts: sql.SqlTexts, run: "Run
         fetch_part(texts, tables.pending),
         ai_query_statements(definition, texts, tables, endpoint.name, facts.endpoint.task, facts.probes),
         rivals(texts, rendered, keys, tables, definition.job) if replaces else None,
+        retention_of(definition, texts, date.fromisoformat(run.day)),
     )
 
 
@@ -237,6 +241,14 @@ def _retry(endpoint: EndpointPlan, definition: JobDefinition) -> RetryPolicy:
 def _output_limit(definition: JobDefinition) -> int | None:
     parameters = definition.request.parameters
     return None if isinstance(parameters, str) else output_limit(parameters)
+
+
+def retention_of(definition: JobDefinition, texts: sql.SqlTexts, today: date) -> Retention | None:
+    """What a job says of how long its spans and the rows of its runs are kept."""
+    if definition.traces.keep is None:
+        return None
+    keep = Keep(definition.traces.keep, definition.runs.keep)
+    return retention(texts, tables_beside(definition), definition.job, keep, today)
 
 
 def tables_beside(definition: JobDefinition) -> tuple[str, str]:

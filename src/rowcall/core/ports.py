@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from rowcall.core.doctor.told import Told
 from rowcall.core.login import LoginKind
-from rowcall.core.records import Column, HttpFailure, HttpReply, HttpRequest, Progress
+from rowcall.core.records import Column, HttpFailure, HttpReply, HttpRequest, Progress, Size
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -147,6 +147,14 @@ class Journal(Protocol):
         """Such texts of a trace: `span_id`, `attribute` and `text` of each."""
         ...
 
+    def overflow_size(self) -> Size:
+        """How much there is of such texts."""
+        ...
+
+    def remove_overflow(self) -> None:
+        """Forget them."""
+        ...
+
     def answered_hashes(self) -> set[str]:
         """Request hashes whose answer a segment holds."""
         ...
@@ -161,6 +169,10 @@ class Journal(Protocol):
 
     def noted_at(self, name: str) -> float | None:
         """When a note was last written, in seconds by the one clock of its store; None where there is no such note."""
+        ...
+
+    def size(self) -> Size:
+        """How much is in it."""
         ...
 
     def discard(self, names: Sequence[str]) -> None:
@@ -183,6 +195,10 @@ class JournalStore(Protocol):
 
     def runs(self, job: str) -> list[str]:
         """Run ids of a job that have a journal, oldest first."""
+        ...
+
+    def overflows(self, job: str) -> list[str]:
+        """Run ids of a job that left texts too long for their spans, oldest first."""
         ...
 
     def probe(self) -> None:

@@ -165,6 +165,14 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class Size:
+    """How much there is in a folder."""
+
+    files: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class RowCounts:
     """Rows of the prompt table by what becomes of them.
 

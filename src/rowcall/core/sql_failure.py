@@ -29,6 +29,9 @@ _MISSING = (
 _REFUSED = re.compile(
     r"INSUFFICIENT_PERMISSIONS|INSUFFICIENT_PRIVILEGES|PERMISSION_DENIED|does not have \w+", re.IGNORECASE
 )
+_UNKNOWN = re.compile(
+    r"PARSE_SYNTAX_ERROR|expected something else|UNSUPPORTED|NOT_SUPPORTED|not supported|not implemented", re.IGNORECASE
+)
 _DETAILS = ("JVM stacktrace:", "== SQL")
 
 
@@ -46,6 +49,11 @@ def refused(text: str) -> bool:
     """Whether a statement failed because of a right that is missing. The words are those of Databricks' error conditions, and of
     Unity Catalog's exceptions as people quote them."""
     return _REFUSED.search(text) is not None
+
+
+def unknown(text: str) -> bool:
+    """Whether a statement failed because the engine does not know it."""
+    return _UNKNOWN.search(text) is not None
 
 
 def shorten(text: str, limit: int = 600) -> str:

@@ -341,3 +341,41 @@ FROM (
 ) AS ranked
 WHERE pick = 1
 GROUP BY outcome, error.kind;
+
+-- name: old spans
+-- Spans of a job's calls before a day. The call is the root of its trace and names the job.
+SELECT count(*) AS n
+FROM `ops`.`agent traces`
+WHERE date < DATE '2026-08-25' AND trace_id IN (
+  SELECT trace_id
+  FROM `ops`.`agent traces`
+  WHERE date < DATE '2026-08-25' AND parent_span_id IS NULL AND get_json_object(attributes, "$['rowcall.job']") = 'triage'
+);
+
+-- name: delete spans
+-- Delete the spans of a job's calls before a day. Not every Delta takes a subquery in a DELETE; all take this.
+MERGE INTO `ops`.`agent traces` AS t
+USING (
+  SELECT DISTINCT trace_id
+  FROM `ops`.`agent traces`
+  WHERE date < DATE '2026-08-25' AND parent_span_id IS NULL AND get_json_object(attributes, "$['rowcall.job']") = 'triage'
+) AS s
+ON t.trace_id = s.trace_id AND t.date < DATE '2026-08-25'
+WHEN MATCHED THEN DELETE;
+
+-- name: named long texts
+-- The folders of long texts that spans name, of the days from one on.
+SELECT DISTINCT get_json_object(attributes, "$['rowcall.overflow']") AS place
+FROM `ops`.`agent traces`
+WHERE date >= DATE '2026-08-25' AND attributes LIKE '%rowcall.overflow%';
+
+-- name: old runs
+-- Rows of a job's runs that began before a day and are over.
+SELECT count(*) AS n
+FROM `main`.`ops`.`runs`
+WHERE job = 'triage' AND started_at < TIMESTAMP '2025-11-23 00:00:00' AND status <> 'running';
+
+-- name: delete runs
+-- Delete the rows of a job's runs that began before a day and are over.
+DELETE FROM `main`.`ops`.`runs`
+WHERE job = 'triage' AND started_at < TIMESTAMP '2025-11-23 00:00:00' AND status <> 'running';

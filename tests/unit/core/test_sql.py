@@ -128,8 +128,8 @@ CASES = {
     "own_tables": Case(
         {
             "request": {"input": "Say hello"},
-            "traces": {"table": "ops.`agent traces`"},
-            "runs": {"table": "main.ops.runs"},
+            "traces": {"table": "ops.`agent traces`", "keep": "90d"},
+            "runs": {"table": "main.ops.runs", "keep": "365d"},
         },
         REVIEWS,
     ),
@@ -157,7 +157,8 @@ def bound_statements(case: Case) -> dict[str, str]:
         query=case.query,
     )
     options = RunOptions("20261123-060000-ab12", "2026-11-23", "1.0", **case.options)
-    made = bind(definition, facts, sql_texts(), options).statements
+    bound = bind(definition, facts, sql_texts(), options)
+    made, kept = bound.statements, bound.retention
     named: dict[str, str] = {}
     for part in fields(made):
         value = getattr(made, part.name)
@@ -165,6 +166,9 @@ def bound_statements(case: Case) -> dict[str, str]:
             continue
         tables = zip(("outputs", "traces", "runs"), value, strict=True) if isinstance(value, tuple) else ()
         named |= {f"create {table}": statement for table, statement in tables} or {part.name: value}
+    if kept is not None and kept.runs is not None:
+        named |= {"old spans": kept.spans.count, "delete spans": kept.spans.delete, "named long texts": kept.named}
+        named |= {"old runs": kept.runs.count, "delete runs": kept.runs.delete}
     return named
 
 
@@ -185,7 +189,7 @@ def test_there_is_no_golden_file_too_many(golden: Path) -> None:
 def test_every_statement_is_one_that_sqlglot_knows(name: str) -> None:
     for statement in bound_statements(CASES[name]).values():
         (parsed,) = sqlglot.parse(statement, read="databricks")
-        assert isinstance(parsed, exp.Query | exp.Create | exp.Merge)
+        assert isinstance(parsed, exp.Query | exp.Create | exp.Merge | exp.Delete)
         assert not list(parsed.find_all(exp.Command))
 
 

@@ -19,7 +19,7 @@ from rowcall.core.definition.deployment import (
 )
 from rowcall.core.definition.endpoint import AppEndpoint, Endpoint, ServingEndpoint, UrlEndpoint
 from rowcall.core.definition.engine import AiQueryEngine, AutoEngine, Engine, ResponsesEngine, engine_in_short
-from rowcall.core.definition.fields import Model, TableName, Whole
+from rowcall.core.definition.fields import Days, Model, TableName, Whole
 from rowcall.core.definition.limits import Limits, Money
 from rowcall.core.definition.request import Prompts, Request
 from rowcall.core.definition.traces import Traces
@@ -71,6 +71,10 @@ class Outputs(Model):
 
 class Runs(Model):
     table: TableName | None = Field(default=None, description="Default: rowcall.runs in the catalog of the outputs.")
+    keep: Days | None = Field(
+        default=None,
+        description="How long the rows of this job's runs are kept, 365d, no shorter than traces.keep; default: for ever.",
+    )
 
 
 def _same(table: str) -> tuple[str, ...]:
@@ -116,8 +120,9 @@ class JobDefinition(Model):
 
     @property
     def fingerprint(self) -> str:
-        """A text that stands for what a run does; how the job is deployed is no part of it."""
-        return self.model_dump_json(exclude=DEPLOYMENT)
+        """A text that stands for what a run does; how the job is deployed, and how long what it left is kept, are no part of it."""
+        kept: dict[str, Any] = {"traces": {"keep"}, "runs": {"keep"}}
+        return self.model_dump_json(exclude={**dict.fromkeys(DEPLOYMENT, True), **kept})
 
     @model_validator(mode="after")
     def _one_start(self) -> "JobDefinition":
@@ -135,6 +140,13 @@ class JobDefinition(Model):
         ]
         if len(set(named)) < len(named):
             raise ValueError("outputs.table, traces.table and runs.table must be different tables")
+        return self
+
+    @model_validator(mode="after")
+    def _runs_outlive_their_traces(self) -> "JobDefinition":
+        traces, runs = self.traces.keep, self.runs.keep
+        if runs is not None and (traces is None or traces > runs):
+            raise ValueError("runs.keep needs a traces.keep that is no longer: the rows of runs lead to their traces")
         return self
 
     @model_validator(mode="after")

@@ -9,6 +9,7 @@ from pydantic_core import PydanticKnownError
 from rowcall.core.names import is_table_name
 
 _DURATION = re.compile(r"(?=\d)(?:(\d+(?:\.\d+)?)h)?\s*(?:(\d+(?:\.\d+)?)m)?\s*(?:(\d+(?:\.\d+)?)s)?")
+_DAYS = re.compile(r"([1-9][0-9]{0,4}) ?d")
 _NAME = r"^[A-Za-z][A-Za-z0-9_.-]{0,62}$"
 
 
@@ -28,6 +29,15 @@ def _seconds(value: object) -> object:
     return not_a_flag(value)
 
 
+def _days(value: object) -> object:
+    if isinstance(value, str):
+        match = _DAYS.fullmatch(value.strip())
+        if match is None:
+            raise ValueError("expected a number of days such as 90d")
+        return int(match[1])
+    return not_a_flag(value)
+
+
 def _table(value: str) -> str:
     if not is_table_name(value):
         raise ValueError("expected a table name such as main.sales.reviews; put odd names in backticks")
@@ -43,6 +53,14 @@ Seconds = Annotated[
             "anyOf": [{"type": "string", "pattern": r"^[0-9.hms ]+$"}, {"type": "number"}],
             "examples": ["90s", "2h"],
         }
+    ),
+]
+Days = Annotated[
+    int,
+    BeforeValidator(_days),
+    Field(ge=1, le=36500),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string", "pattern": r"^[1-9][0-9]{0,4} ?d$"}, {"type": "integer"}], "examples": ["90d"]}
     ),
 ]
 Whole = Annotated[int, BeforeValidator(not_a_flag)]

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints, field_validator
 
 from rowcall.core.collector import SECRET_PLACE
-from rowcall.core.definition.fields import Model, TableName
+from rowcall.core.definition.fields import Days, Model, TableName
 from rowcall.core.span_row import Content
 
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -53,5 +53,8 @@ class Traces(Model):
     content: Content = Field(
         default="full",
         description="How much prompt and answer text spans carry; `none` leaves it in the outputs alone.",
+    )
+    keep: Days | None = Field(
+        default=None, description="How long the spans of this job's calls are kept, 90d; default: for ever."
     )
     otlp: Otlp | None = Field(default=None, description="An OpenTelemetry collector that gets the spans, too.")

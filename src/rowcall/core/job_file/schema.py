@@ -46,6 +46,7 @@ _PATTERN_WORDS = {
     r"^[1-9][0-9]*$": "a whole number in quotes",
     r"^\S(.*\S)?$": "a text without blanks at its ends",
     r"^[0-9.hms ]+$": "a duration such as 90s, 10m or 2h",
+    r"^[1-9][0-9]{0,4} ?d$": "a number of days such as 90d",
     r"^[0-9.]+ ?%$": "a share such as 5%",
     r"^[0-9.]+ ?[A-Z]{3}$": "an amount and a currency, such as 20 USD",
 }
