@@ -7,6 +7,7 @@
     ai_query/                                 the SQL function: its call, its results, its errors
     endpoints/, invocation_id, outcome, retry how an endpoint is spoken to and what its replies mean
     records, segments, spans, report          the values that a run makes
+    vacuum, retention                         what of all that runs have left may go, and when
     ports, errors                             what is needed from the outside, and what can go wrong there
 
 One engine more is one more variant of `definition.Engine` and of `plan.EnginePlan`; the type checker names the places to fill.
