@@ -76,7 +76,7 @@ class Command:
         )
 
     def run(self, seconds: float = 60) -> dict[str, Any]:
-        done, errors = self.start().communicate(timeout=seconds)
+        done, errors = ended(self.start(), seconds)
         assert done, errors
         return json.loads(done.splitlines()[-1])
 
@@ -92,7 +92,7 @@ class Command:
     def die(self, when: str, what: str, count: int = 1) -> None:
         """A run that is killed at that moment (see `crash.py`)."""
         process = self.start([str(CRASH), when, what, str(count)])
-        _, errors = process.communicate(timeout=60)
+        _, errors = ended(process, 60)
         assert process.returncode == -signal.SIGKILL, errors
 
     def figures(self) -> dict[str, Any]:
@@ -126,6 +126,14 @@ class Command:
             lost=distinct - ok,
             repaid=figures["answered"] - distinct,
         )
+
+
+def ended(process: Process, seconds: float) -> tuple[str, str]:
+    """What a process printed, to both streams. One that does not end in time does not stay, to disturb other tests."""
+    try:
+        return process.communicate(timeout=seconds)
+    finally:
+        process.kill()
 
 
 def durable_rows(folder: Path) -> int:
