@@ -52,7 +52,12 @@ def fill(
     pq.write_table(table, path)
     session.drop_table(f"`main`.`test`.`{name}`")
     session.view_of_files(f"fill_{name}", [f"{seen or folder}/{path.name}"])
-    session.execute(f"CREATE TABLE main.test.{name} USING DELTA AS SELECT * FROM fill_{name}")
+    mapping = (
+        "TBLPROPERTIES ('delta.columnMapping.mode' = 'name')"
+        if set(" ,;{}()\n\t=") & set("".join(table.column_names))
+        else ""
+    )
+    session.execute(f"CREATE TABLE main.test.{name} USING DELTA {mapping} AS SELECT * FROM fill_{name}")
 
 
 def texts(count: int, start: int = 0) -> list[dict[str, object]]:

@@ -33,5 +33,5 @@ WHEN MATCHED
     $staged_rank < $present_rank
     OR ($staged_rank = $present_rank AND s.answered_at > t.answered_at)
   )
-  THEN UPDATE SET *
-WHEN NOT MATCHED THEN INSERT *
+  THEN UPDATE SET $update
+WHEN NOT MATCHED THEN INSERT $insert

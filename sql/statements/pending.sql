@@ -1,5 +1,5 @@
 -- The rows still to be asked, one per distinct request, with every key that wants its answer.
-CREATE TABLE $pending USING DELTA
+CREATE TABLE $pending USING DELTA$mapping
 AS
 SELECT
   rendered.request_hash,

@@ -14,4 +14,4 @@ CREATE TABLE IF NOT EXISTS $outputs (
   run_id STRING COMMENT 'The run that answered',
   answered_at TIMESTAMP COMMENT 'When the last reply came'
 ) USING DELTA
-COMMENT $comment
+COMMENT $comment$mapping

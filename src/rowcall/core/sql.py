@@ -5,7 +5,7 @@ The files' text comes in as a mapping from name (`statements/count`) to text, re
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -20,6 +20,8 @@ from rowcall.core.records import Column
 
 SqlTexts = Mapping[str, str]
 _PLAIN = re.compile(r"[\w-]+")
+_NOT_IN_FILES = re.compile(r"[ ,;{}()\n\t=]")
+_QUOTED_FIELD = re.compile(r"`((?:[^`]|``)+)`")
 ENDPOINT_KEY = "endpoint"
 """The key column that has the endpoint's name, where it has one."""
 OUTPUT_COLUMNS = (
@@ -213,6 +215,7 @@ def pending(texts: SqlTexts, rendered_sql: str, keys: Sequence[Column], tables: 
         keys_there=" AND ".join(f"key.{name} IS NOT NULL" for name in quoted_columns(keys)),
         files_once=", max(files) AS files" if wanted.files else "",
         limited="" if wanted.limit is None else f"\nORDER BY rendered.request_hash\nLIMIT {wanted.limit}",
+        mapping=_column_mapping(key.name for key in keys),
     )
 
 
@@ -230,6 +233,7 @@ def create_tables(
             key_definitions=definitions,
             answer_type=answer_type,
             comment=literal(comment),
+            mapping=_column_mapping([key.name for key in keys] + _QUOTED_FIELD.findall(answer_type)),
         ),
         fill(texts, "tables/traces", traces=tables.traces),
         fill(texts, "tables/runs", runs=tables.runs),
@@ -243,6 +247,7 @@ def fetch(texts: SqlTexts, tables: Tables) -> str:
 def merge_outputs(texts: SqlTexts, tables: Tables, keys: Sequence[Column], answer_type: str, run_id: str) -> str:
     """Publish the answers of the staged view; run it as often as you like."""
     structured = answer_type != "STRING"
+    update, insert = _every_column(keys)
     return fill(
         texts,
         "statements/merge_outputs",
@@ -256,7 +261,18 @@ def merge_outputs(texts: SqlTexts, tables: Tables, keys: Sequence[Column], answe
         answer=f"from_json(answer, {literal(answer_type)})" if structured else "answer",
         run_id=literal(run_id),
         same_key=" AND ".join(f"t.{identifier(key.name)} = s.{identifier(key.name)}" for key in keys),
+        update=update,
+        insert=insert,
     )
+
+
+def _every_column(keys: Sequence[Column]) -> tuple[str, str]:
+    """What a MERGE updates and inserts. Delta Lake does not find a column with a backtick in its name by `*`."""
+    if not any("`" in key.name for key in keys):
+        return "*", "*"
+    names = [*quoted_columns(keys), *OUTPUT_COLUMNS]
+    update = ", ".join(f"{name} = s.{name}" for name in names)
+    return update, f"({', '.join(names)}) VALUES ({', '.join(f's.{name}' for name in names)})"
 
 
 def merge_traces(texts: SqlTexts, tables: Tables, *, version: str, resource: str, since: str) -> str:
@@ -341,6 +357,12 @@ def _quoted(parts: Sequence[str]) -> str:
 def fill(texts: SqlTexts, name: str, **slots: str) -> str:
     """A file's statement without its leading comment lines' final newline; every slot must be given, and no other."""
     return Template(texts[name]).substitute(slots).rstrip()
+
+
+def _column_mapping(names: Iterable[str]) -> str:
+    """What a table needs, some of whose columns or fields have names that Delta Lake does not take in its files."""
+    odd = any(_NOT_IN_FILES.search(name) for name in names)
+    return "\nTBLPROPERTIES ('delta.columnMapping.mode' = 'name')" if odd else ""
 
 
 def _answered(texts: SqlTexts, rendered_sql: str, keys: Sequence[Column], outputs: str | None) -> str:

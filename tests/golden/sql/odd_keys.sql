@@ -126,7 +126,8 @@ CREATE TABLE IF NOT EXISTS `odd catalog`.`sche.ma`.`answers; DROP TABLE x` (
   run_id STRING COMMENT 'The run that answered',
   answered_at TIMESTAMP COMMENT 'When the last reply came'
 ) USING DELTA
-COMMENT 'Answers of job triage';
+COMMENT 'Answers of job triage'
+TBLPROPERTIES ('delta.columnMapping.mode' = 'name');
 
 -- name: create traces
 -- One row per span: the call, its attempts, and the agent's own spans. The columns are those of the span tables that
@@ -201,6 +202,7 @@ COMMENT 'Every run of every rowcall job';
 -- name: pending
 -- The rows still to be asked, one per distinct request, with every key that wants its answer.
 CREATE TABLE `odd catalog`.`sche.ma`.`answers; DROP TABLE x__pending_20261123_060000_ab12` USING DELTA
+TBLPROPERTIES ('delta.columnMapping.mode' = 'name')
 AS
 SELECT
   rendered.request_hash,
@@ -274,8 +276,8 @@ WHEN MATCHED
     CASE s.outcome WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END < CASE t.outcome WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END
     OR (CASE s.outcome WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END = CASE t.outcome WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END AND s.answered_at > t.answered_at)
   )
-  THEN UPDATE SET *
-WHEN NOT MATCHED THEN INSERT *;
+  THEN UPDATE SET `order id` = s.`order id`, `Tag``s` = s.`Tag``s`, `It's` = s.`It's`, `day.of` = s.`day.of`, answer = s.answer, outcome = s.outcome, error = s.error, usage = s.usage, cost = s.cost, latency_ms = s.latency_ms, attempts = s.attempts, custom_outputs = s.custom_outputs, trace_id = s.trace_id, request_hash = s.request_hash, run_id = s.run_id, answered_at = s.answered_at
+WHEN NOT MATCHED THEN INSERT (`order id`, `Tag``s`, `It's`, `day.of`, answer, outcome, error, usage, cost, latency_ms, attempts, custom_outputs, trace_id, request_hash, run_id, answered_at) VALUES (s.`order id`, s.`Tag``s`, s.`It's`, s.`day.of`, s.answer, s.outcome, s.error, s.usage, s.cost, s.latency_ms, s.attempts, s.custom_outputs, s.trace_id, s.request_hash, s.run_id, s.answered_at);
 
 -- name: merge_traces
 -- Publish staged spans. Insert only: publishing twice changes nothing.

@@ -123,7 +123,8 @@ CREATE TABLE IF NOT EXISTS `main`.`bakehouse`.`review_triage` (
   run_id STRING COMMENT 'The run that answered',
   answered_at TIMESTAMP COMMENT 'When the last reply came'
 ) USING DELTA
-COMMENT 'Answers of job triage';
+COMMENT 'Answers of job triage'
+TBLPROPERTIES ('delta.columnMapping.mode' = 'name');
 
 -- name: create traces
 -- One row per span: the call, its attempts, and the agent's own spans. The columns are those of the span tables that
