@@ -13,6 +13,7 @@ _CONFLICT = (
     "Failed to commit transaction",
     "Missing commit file",
     "Delta table already exists",
+    "DELTA_CREATE_TABLE_WITH_NON_EMPTY_LOCATION",  # of CREATE … IF NOT EXISTS, while another makes the table
     "TABLE_OR_VIEW_ALREADY_EXISTS",  # of CREATE … IF NOT EXISTS
     "SCHEMA_ALREADY_EXISTS",
     "VOLUME_ALREADY_EXISTS",

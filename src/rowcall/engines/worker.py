@@ -76,7 +76,7 @@ async def _attempt(recipe: Recipe, batches: Batches, part: int | None, stopping:
     _check_journal(journal)
     async with seated(journal, part, name, stopping) as free:
         if not free:
-            return Progress()
+            return Progress(stop=stopping.reason)
         await asyncio.to_thread(_settle_predecessors, journal, part)
         return await _Task(recipe, journal, name, stopping).run(batches)
 

@@ -184,10 +184,11 @@ def test_one_good_answer_keeps_a_task_of_failures_going():
     assert (report["asked"], report["stop"]) == (100, "")
 
 
-def test_no_call_starts_after_the_deadline():
+@pytest.mark.parametrize("part", [None, 0])
+def test_no_call_starts_after_the_deadline(part: int | None):
     endpoint, journal = FakeEndpoint(), MemoryJournal()
-    report = ask(recipe(endpoint, journal, deadline_ns=1), rows(["a"]))
-    assert report["stop"] == "limits.deadline has passed"
+    (report,) = run_task(recipe(endpoint, journal, deadline_ns=1), [rows(["a"])], part)
+    assert json.loads(report.column("report")[0].as_py())["stop"] == "limits.deadline has passed"
     assert endpoint.requests == []
 
 
