@@ -125,11 +125,13 @@ class Publisher:
     def publish(self) -> None:
         """Publish the segments that are new."""
         new = [name for name in self.journal.segments() if name not in self.published]
-        if new:
-            self.session.view_of_files(self.how.staged, self.journal.paths(new))
+        most = self.session.most_files or len(new)
+        for first in range(0, len(new), most or 1):
+            some = new[first : first + most]
+            self.session.view_of_files(self.how.staged, self.journal.paths(some))
             for merge in self.how.merges:
                 self._execute(merge)
-            self.published.update(new)
+            self.published.update(some)
 
     def export(self) -> None:
         """Send the spans of published segments to the collector of the job, if it names one, each at least once. One that does not

@@ -181,6 +181,7 @@ class FakeSqlSession:
     kind: str = "fake session"
     executors: bool = False
     ai_query: bool = False
+    most_files: int | None = None
     statement_ids: Sequence[str] = ()
 
     def execute(self, statement: str) -> str | None:

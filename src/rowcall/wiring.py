@@ -301,7 +301,10 @@ def _open_session(
         house.check_table(name)
     serving = sandbox.result().serving() if sandbox is not None else None
     front = LakehouseSql(house, serving)
-    return SparkSqlSession(front, lakehouse.KIND, house, ai_query=serving is not None), False
+    session = SparkSqlSession(
+        front, lakehouse.KIND, house, ai_query=serving is not None, most_files=lakehouse.MOST_FILES
+    )
+    return session, False
 
 
 def _journals(

@@ -2,11 +2,15 @@
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 from deltalake import DeltaTable
 
+from rowcall.adapters.spark import SparkSqlSession
+from rowcall.sandbox.lakehouse import KIND, Lakehouse
+from rowcall.sandbox.process import SandboxProcess
 from support import Bench, make_job, texts
 
 ENDPOINTS = {"app": {"app": "echo"}, "serving": {"serving": "echo"}, "stream": {"app": "echo", "stream": True}}
@@ -42,6 +46,22 @@ def test_the_second_run_asks_nothing(bench: Bench):
     again = bench.run(job)
     assert (again.status, again.asked, again.answered_rows, again.pending_rows) == ("done", 0, 30, 0)
     assert bench.figures()["calls"] == 30
+
+
+def test_where_a_session_reads_few_files_at_once_many_are_published_one_after_another(
+    house: Lakehouse, sandbox: SandboxProcess, tmp_path: Path
+):
+    session = SparkSqlSession(house.spark, KIND, house, most_files=2)
+    bench = Bench(session, sandbox, tmp_path, house.folder)
+    bench.reset()
+    engine = {"concurrency": 1, "flush_rows": 1, "publish_seconds": 3600}
+    job = make_job(
+        "pieces", prompts={"query": "SELECT id, 'a' || id AS text FROM range(10)", "key": "id"}, engine=engine
+    )
+    assert bench.run(job).ok == 10
+    assert [row["answer"] for row in bench.outputs(job)] == [f"a{n}" for n in range(10)]
+    merged = DeltaTable(bench.delta_folder(job.outputs.table)).version()
+    assert merged == 5, "ten files, two at once"
 
 
 def test_new_and_changed_rows_are_asked_and_no_others(bench: Bench):

@@ -38,11 +38,20 @@ class TableFolders(Protocol):
 class SparkSqlSession:
     """Runs statements on a SparkSession. `folders` is given for the embedded lakehouse."""
 
-    def __init__(self, spark: Any, kind: str, folders: TableFolders | None = None, *, ai_query: bool = False) -> None:
+    def __init__(
+        self,
+        spark: Any,
+        kind: str,
+        folders: TableFolders | None = None,
+        *,
+        ai_query: bool = False,
+        most_files: int | None = None,
+    ) -> None:
         self._spark = spark
         self._kind = kind
         self._folders = folders
         self._ai_query = ai_query
+        self._most_files = most_files
         self._tags = _tags(spark)
 
     @property
@@ -56,6 +65,10 @@ class SparkSqlSession:
     @property
     def ai_query(self) -> bool:
         return self._ai_query
+
+    @property
+    def most_files(self) -> int | None:
+        return self._most_files
 
     @property
     def statement_ids(self) -> Sequence[str]:

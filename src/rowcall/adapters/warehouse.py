@@ -83,6 +83,10 @@ class WarehouseSqlSession:
         return True
 
     @property
+    def most_files(self) -> int | None:
+        return None
+
+    @property
     def statement_ids(self) -> Sequence[str]:
         return tuple(self._ids)
 

@@ -53,6 +53,11 @@ class SqlSession(Protocol):
         ...
 
     @property
+    def most_files(self) -> int | None:
+        """Most files that one statement should read, None where there is no such number."""
+        ...
+
+    @property
     def statement_ids(self) -> Sequence[str]:
         """Ids of the statements sent so far, as the workspace's query history knows them; none where it keeps no history."""
         ...

@@ -25,6 +25,8 @@ from rowcall.sandbox.child import Child, start_child, stop_child
 
 KIND = "embedded lakehouse"
 DEFAULT_CATALOG = "main"
+MOST_FILES = 100
+"""What a MERGE reads at once is in the memory of the one process: so many segments are some 15,000 answers with their spans."""
 _IDLE_SECONDS = str(30 * 24 * 3600)
 _PLAIN = re.compile(r"[A-Za-z0-9_./-]+")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+")
