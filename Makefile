@@ -3,7 +3,8 @@
 # make test-faults   set up everything and run the tests of crashes and faults; ends with a table of what came of each
 # make test-browser  look at the report of a run in headless Chromium (on CI it is installed if it is missing)
 # make test-clients  set up Databricks' clients and agent servers apart, and test against them
-# make test-spark    set up Apache Spark apart, and kill its processes in the middle of runs (needs Java and Maven)
+# make test-spark    set up Apache Spark apart, and run jobs there on sessions of every kind, some killed (needs Java and Maven);
+#                    make test-spark-connect, say, is a part of that
 # make test-versions set up the lowest and the newest versions of all that is required, and test with each
 # make soak          a run under random faults for 10 minutes, killed again and again (SOAK_SECONDS=600)
 # make check         lint, types, import layers
@@ -22,13 +23,20 @@ SPARK   ?= .venv-spark
 VERSIONS := .venv-lowest .venv-newest
 JARS    := .spark-jars
 
-.PHONY: demo test test-faults test-browser test-clients test-spark test-versions soak check bench format clean
+.PHONY: demo test test-faults test-browser test-clients test-spark test-versions soak check bench format clean \
+    $(addprefix test-spark-,kills classic connect local-cluster 3.5)
 
 # How many tests run at once. A worker has a lakehouse and a sandbox of its own, about 2 GB.
 WORKERS ?= 2
 # Those of faults wait much.
 FAULTS  ?= 3
 PYTEST  := $(BIN)/python -m pytest --dist worksteal --numprocesses
+
+# Sessions of Apache Spark. Nothing there is interrupted in the middle: that would break its connection to the JVM.
+SESSIONS := classic connect local-cluster
+SHORT_SUITE := sql_session both_engines sample_jobs
+SUITE    := $(SHORT_SUITE) engine recovery stops rendering row_story run_report compare tables_of_runs
+ON_SPARK := $(SPARK)/bin/python -m pytest --timeout 600
 
 # $(call set-up,FOLDER,CONSTRAINTS,WHAT): a virtual environment FOLDER with WHAT in it.
 define set-up
@@ -50,10 +58,16 @@ $(CLIENTS)/.ready: pyproject.toml constraints-clients.txt
 $(SPARK)/.ready: pyproject.toml constraints-spark.txt
 	$(call set-up,$(SPARK),constraints-spark.txt,--no-deps --requirement constraints-spark.txt --editable .)
 
+# The lowest version; all else is the same.
+$(SPARK)-3.5/.ready: pyproject.toml constraints-spark.txt constraints-spark-3.5.txt
+	$(call set-up,$(SPARK)-3.5,constraints-spark.txt,--no-deps --requirement constraints-spark.txt --override constraints-spark-3.5.txt --editable .)
+
 # Without Java or Maven the tests are skipped, and say so; on CI they fail.
-$(JARS)/.ready: tests/spark/pom.xml
-	@mvn --batch-mode --quiet --file $< dependency:copy-dependencies -DoutputDirectory="$(CURDIR)/$(JARS)" \
+$(JARS)/.ready $(JARS)-3.5/.ready: tests/spark/pom.xml
+	@mvn --batch-mode --quiet --file $< $(DELTA) dependency:copy-dependencies -DoutputDirectory="$(CURDIR)/$(@D)" \
 	    && touch $@ || echo "The jars of Delta Lake could not be fetched; that needs Java and Maven."
+
+$(JARS)-3.5/.ready: DELTA = -Dscala=2.12 -Ddelta=3.3.2
 
 demo: $(READY)
 	@$(BIN)/rowcall demo
@@ -73,8 +87,24 @@ test-browser: $(READY)
 test-clients: $(CLIENTS)/.ready
 	$(CLIENTS)/bin/python -m pytest tests/clients
 
-test-spark: $(SPARK)/.ready $(JARS)/.ready
-	$(SPARK)/bin/python -m pytest tests/spark
+# Two parts at once: a session of Spark leaves half of two cores idle. What a part says comes when it is over.
+test-spark: $(SPARK)/.ready $(JARS)/.ready $(SPARK)-3.5/.ready $(JARS)-3.5/.ready
+	@$(MAKE) --no-print-directory --jobs $(WORKERS) --keep-going \
+	    $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) $(addprefix test-spark-,kills $(SESSIONS) 3.5)
+
+test-spark-kills: $(SPARK)/.ready $(JARS)/.ready
+	$(ON_SPARK) -m 'not apache_spark' tests/spark
+
+test-spark-classic: $(SPARK)/.ready $(JARS)/.ready
+	$(ON_SPARK) -m apache_spark --spark=classic \
+	    tests/spark/test_both_lakehouses.py tests/faults/test_kill_matrix.py $(SUITE:%=tests/conformance/test_%.py)
+
+test-spark-connect test-spark-local-cluster: $(SPARK)/.ready $(JARS)/.ready
+	$(ON_SPARK) -m apache_spark --spark=$(@:test-spark-%=%) \
+	    $(SHORT_SUITE:%=tests/conformance/test_%.py)
+
+test-spark-3.5: $(SPARK)-3.5/.ready $(JARS)-3.5/.ready
+	$(ON_SPARK:$(SPARK)%=$(SPARK)-3.5%) -m apache_spark --spark=classic $(SHORT_SUITE:%=tests/conformance/test_%.py)
 
 # What the lowest versions are, pyproject.toml says; the newest are whatever there is today.
 test-versions: $(READY)
@@ -109,4 +139,4 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) $(CLIENTS) $(SPARK) $(VERSIONS) $(JARS) .rowcall dist build
+	rm -rf $(VENV) $(CLIENTS) $(SPARK) $(SPARK)-3.5 $(VERSIONS) $(JARS) $(JARS)-3.5 .rowcall dist build

@@ -25,25 +25,44 @@ from rowcall.sandbox.process import SandboxProcess, start_sandbox
 from support import Bench
 
 if TYPE_CHECKING:
+    from cluster import ApacheSpark
     from collectors import Taking
+
+    House = lakehouse.Lakehouse | ApacheSpark
 
 settings.register_profile("rowcall", deadline=None)
 settings.load_profile("rowcall")
 _NOTED = pytest.StashKey[list[MatrixRow]]()
+_LEFT = pytest.StashKey[dict[str, int]]()
+_NOT_ON_SPARK = {
+    "warehouse": "need the SQL warehouse, which here is the embedded lakehouse",
+    "ai_query": "need ai_query, which only Databricks has",
+}
+"""By a word in the names of a test's fixtures or parameters."""
 
 
 @pytest.fixture(scope="session")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[lakehouse.Lakehouse]:
-    """An embedded lakehouse; its tables are shared by all tests, so name yours for your test."""
-    opened = lakehouse.open_lakehouse(tmp_path_factory.mktemp("lakehouse"))
+def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator["House"]:
+    """An embedded lakehouse, or with `--spark` an Apache Spark; its tables are shared by all tests, so name yours for your test."""
+    folder = tmp_path_factory.mktemp("lakehouse")
+    if kind := request.config.getoption("--spark"):
+        from cluster import apache_spark
+
+        with apache_spark(kind, folder) as opened:
+            yield opened
+        return
+    opened = lakehouse.open_lakehouse(folder)
     yield opened
     opened.stop()
 
 
 @pytest.fixture(scope="session")
-def session(house: lakehouse.Lakehouse, sandbox: SandboxProcess) -> SqlSession:
+def session(house: "House", sandbox: SandboxProcess) -> SqlSession:
     """A `SqlSession` on the lakehouse, whose `ai_query` asks the sandbox."""
-    opened = SparkSqlSession(LakehouseSql(house, sandbox.serving()), lakehouse.KIND, house, ai_query=True)
+    if isinstance(house, lakehouse.Lakehouse):
+        opened = SparkSqlSession(LakehouseSql(house, sandbox.serving()), lakehouse.KIND, house, ai_query=True)
+    else:
+        opened = SparkSqlSession(house.spark, f"Spark {house.spark.version}")
     opened.create_schema("`main`.`test`")
     opened.create_schema("`main`.`rowcall`")
     return opened
@@ -83,9 +102,10 @@ def golden() -> Path:
 
 
 @pytest.fixture
-def bench(house: lakehouse.Lakehouse, session: SqlSession, sandbox: SandboxProcess, tmp_path: Path) -> Bench:
+def bench(house: "House", session: SqlSession, sandbox: SandboxProcess, tmp_path: Path) -> Bench:
     """Where to run jobs, its counters at zero."""
-    made = Bench(session, sandbox, tmp_path, house.folder)
+    on_spark = not isinstance(house, lakehouse.Lakehouse)
+    made = Bench(session, sandbox, tmp_path, house.folder, parallel=on_spark)
     made.reset()
     return made
 
@@ -112,11 +132,31 @@ def collector() -> Iterator["Taking"]:
         yield made
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    kinds = ("classic", "connect", "local-cluster")
+    parser.addoption(
+        "--spark",
+        choices=kinds,
+        help="put Apache Spark in the place of the embedded lakehouse, with a session of this kind",
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     # A shell has what it runs in the background ignore Ctrl-C, and so would every process that tests start.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     config.stash[_NOTED] = []
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Apache Spark has no part in some tests; the summary says how many they are, and why."""
+    config.stash[_LEFT] = {}
+    for word, why in _NOT_ON_SPARK.items() if config.getoption("--spark") else ():
+        left = [item for item in items if any(word in name for name in (item.name, *getattr(item, "fixturenames", ())))]
+        if left:
+            config.hook.pytest_deselected(items=left)
+            config.stash[_LEFT][why] = len(left)
+            items[:] = [item for item in items if item not in left]
 
 
 @pytest.fixture
@@ -143,3 +183,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         if rows:
             terminalreporter.section(f"{name} matrix")
             terminalreporter.write_line("\n".join(as_table(rows)))
+    for why, count in config.stash.get(_LEFT, {}).items():
+        terminalreporter.write_line(f"{count} tests were not run on Apache Spark: they {why}")

@@ -72,7 +72,11 @@ def stripped(out: Row) -> dict[str, Any]:
     return {name: out[name] for name in ("id", "answer", "outcome", "error", "custom_outputs", "request_hash")}
 
 
-@pytest.mark.parametrize("endpoint", [AGENT, MODEL, CHAT_AGENT], ids=["agent", "model", "chat agent"])
+@pytest.mark.parametrize(
+    "endpoint",
+    [pytest.param(AGENT, marks=pytest.mark.apache_spark), MODEL, CHAT_AGENT],
+    ids=["agent", "model", "chat agent"],
+)
 def test_hostile_texts_are_answered_row_by_row(both: Both, endpoint: dict[str, str]):
     kind = endpoint["serving"].replace("-", "_")
     job = both.job(f"hostile_{kind}", endpoint)
@@ -276,6 +280,7 @@ CORRECT = {
 
 
 @pytest.mark.parametrize("corrections", [0, 1, 2])
+@pytest.mark.apache_spark
 def test_an_answer_that_breaks_the_schema_is_asked_for_again_with_what_was_wrong(both: Both, corrections: int):
     both.bench.behave(faults=[{"match": "This answer does not fit", "status": 200, "body": CORRECT}])
     name = f"corrections_{corrections}"
@@ -318,6 +323,7 @@ def test_an_empty_answer_is_empty(both: Both):
     assert dict(both.run(job).failures) == {"empty": 2}
 
 
+@pytest.mark.apache_spark
 def test_custom_inputs_of_several_types_arrive_and_custom_outputs_come_back(both: Both):
     request = {
         "input": "{text}",
@@ -366,6 +372,7 @@ def test_nothing_of_a_run_stays_behind(both: Both):
     assert both.bench.surroundings().journals.runs(job.job) == []
 
 
+@pytest.mark.apache_spark
 def test_composite_keys_of_several_types(both: Both):
     rows: list[dict[str, Any]] = [
         {

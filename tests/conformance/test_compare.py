@@ -33,6 +33,7 @@ def rows(count: int) -> list[dict[str, object]]:
     return [{"id": n, "text": f"row {n}"} for n in range(count)]
 
 
+@pytest.mark.apache_spark
 def test_two_endpoints_of_a_job(anywhere: Bench):
     name = "compare_endpoints"
     anywhere.fill(name, rows(10))

@@ -64,6 +64,7 @@ def test_where_a_session_reads_few_files_at_once_many_are_published_one_after_an
     assert merged == 5, "ten files, two at once"
 
 
+@pytest.mark.apache_spark
 def test_new_and_changed_rows_are_asked_and_no_others(bench: Bench):
     job = make_job("grow")
     bench.fill("grow", texts(30))
@@ -133,6 +134,7 @@ def test_passing_failures_are_tried_again(bench: Bench):
     assert row.retries == bench.figures()["calls"] - 20 > 0
 
 
+@pytest.mark.apache_spark
 def test_a_failed_row_is_told_and_asked_again_by_the_next_run(bench: Bench):
     bench.behave(faults=[{"match": "row 3", "status": 400, "body": {"detail": "too strange"}}])
     job = make_job("heal")
@@ -168,6 +170,7 @@ def test_null_prompts_are_outcomes_and_cost_nothing(bench: Bench):
     assert bench.outputs(job)[0]["error"]["message"] == "text is NULL"
 
 
+@pytest.mark.apache_spark
 def test_structured_answers_become_typed_columns(bench: Bench):
     schema = {"sentiment": ["positive", "neutral", "negative"], "keywords": "array<string>", "words": "int"}
     job = make_job("typed", endpoint={"app": "text-insight"}, answer={"schema": schema})
@@ -188,6 +191,7 @@ def test_an_answer_that_breaks_the_schema_is_invalid(bench: Bench):
     assert [(out["outcome"], out["answer"]) for out in bench.outputs(job)] == [("invalid", None)] * 2
 
 
+@pytest.mark.apache_spark
 def test_every_answer_has_its_spans_and_an_agents_own_come_with_them(bench: Bench):
     options = {"input": "{text}", "databricks_options": {"return_trace": True}}
     job = make_job("traced", endpoint={"serving": "text-insight"}, request=options)
@@ -202,6 +206,7 @@ def test_every_answer_has_its_spans_and_an_agents_own_come_with_them(bench: Benc
         assert {"attempt 1"} < {span["name"] for span in own.values()} - {"invoke_agent text-insight"}
 
 
+@pytest.mark.apache_spark
 def test_a_missing_permission_stops_the_run_with_one_clear_error(bench: Bench):
     bench.behave(faults=[{"status": 403, "body": {"error_code": "PERMISSION_DENIED", "message": "no CAN_USE on echo"}}])
     job = make_job("denied", engine={"concurrency": 4})
@@ -236,6 +241,7 @@ def test_a_budget_stops_the_run(bench: Bench):
     assert row.asked < 2000
 
 
+@pytest.mark.apache_spark
 def test_a_deadline_stops_the_run(bench: Bench):
     bench.behave(latency_ms=50)
     job = make_job("late", limits={"deadline": 0.5}, engine={"concurrency": 1})
@@ -258,6 +264,7 @@ def test_answers_are_published_while_the_run_goes_on_and_at_the_end(bench: Bench
     assert (versions > 1) == (publish_seconds < 1)
 
 
+@pytest.mark.apache_spark
 def test_other_delta_readers_read_the_same_tables(bench: Bench):
     job = make_job("read", traces={"table": "main.test.read_traces", "content": "none"})
     bench.fill("read", texts(12))
@@ -271,6 +278,7 @@ def test_other_delta_readers_read_the_same_tables(bench: Bench):
     assert (run["run_id"], run["status"], run["ok"]) == (row.run_id, "done", 12)
 
 
+@pytest.mark.apache_spark
 def test_tables_and_columns_say_what_they_are(bench: Bench):
     job = make_job("comments", description="It's for the docs")
     bench.fill("comments", texts(1))
@@ -280,6 +288,7 @@ def test_tables_and_columns_say_what_they_are(bench: Bench):
     assert all(field.metadata.get("comment") for field in table.schema().fields)
 
 
+@pytest.mark.apache_spark
 def test_no_pending_table_and_no_journal_stay_behind(bench: Bench):
     job = make_job("tidy")
     bench.fill("tidy", texts(5))
@@ -289,6 +298,7 @@ def test_no_pending_table_and_no_journal_stay_behind(bench: Bench):
     assert list((bench.folder / "journal" / "tidy").iterdir()) == []
 
 
+@pytest.mark.apache_spark
 def test_composite_keys_of_several_types(bench: Bench):
     rows: list[dict[str, Any]] = [
         {

@@ -49,6 +49,7 @@ def _segment(bench: Bench, plan: RunPlan, row: Any) -> pa.Table:
     return segment([Finished(call, [], None, keys)])
 
 
+@pytest.mark.apache_spark
 def test_durable_answers_of_a_dead_run_are_published_and_not_asked(bench: Bench):
     job = make_job("left")
     bench.fill("left", texts(6))
@@ -100,6 +101,7 @@ def test_answers_that_come_after_a_run_was_given_up_are_published_by_the_next(be
     assert [out["answer"] for out in bench.outputs(job)] == ["row 0", "kept 1"]
 
 
+@pytest.mark.apache_spark
 def test_tables_that_were_dropped_meanwhile_are_made_again(bench: Bench):
     job = make_job("dropped")
     bench.fill("dropped", texts(2))
@@ -110,6 +112,7 @@ def test_tables_that_were_dropped_meanwhile_are_made_again(bench: Bench):
     assert [out["answer"] for out in bench.outputs(job)] == ["kept 0", "kept 1"]
 
 
+@pytest.mark.apache_spark
 def test_answers_that_fit_no_table_any_more_are_kept_and_told(bench: Bench):
     job = make_job("unfit")
     bench.fill("unfit", texts(2))
@@ -133,6 +136,7 @@ def test_a_stopped_run_leaves_only_its_manifest(bench: Bench):
     assert json.loads(journal.notes(MANIFEST)[MANIFEST])["over"]
 
 
+@pytest.mark.apache_spark
 def test_an_older_answer_still_replaces_a_newer_failure(bench: Bench):
     job = make_job("older")
     bench.fill("older", texts(1))
@@ -181,6 +185,7 @@ def test_a_broken_manifest_is_told_with_its_place(bench: Bench, text: str):
     assert len(journal.segments()) == 1
 
 
+@pytest.mark.apache_spark
 def test_a_key_that_comes_twice_into_the_journal_is_published_once(bench: Bench):
     job = make_job("clash")
     bench.fill("clash", texts(1))
@@ -209,6 +214,7 @@ def test_a_run_in_another_thread_of_this_process_is_alive(bench: Bench):
     assert bench.figures()["calls"] == 40
 
 
+@pytest.mark.apache_spark
 def test_jobs_that_run_at_once_share_the_traces_and_runs_tables(bench: Bench):
     shared = {"traces": {"table": "main.test.shared_traces"}, "runs": {"table": "main.test.shared_runs"}}
     jobs = [make_job(f"at_once_{n}", **shared) for n in range(3)]

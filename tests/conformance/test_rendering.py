@@ -24,6 +24,8 @@ from rowcall.core.ports import SqlSession
 from rowcall.core.prompt import render_request
 from rowcall.core.records import Column
 
+pytestmark = pytest.mark.apache_spark
+
 FINGERPRINT = "0123456789abcdef"
 HOSTILE = (
     *("", " ", "'", '"', "\\", "\\'", "\\n", "\\u0041", "\\%", "\\_", "%s", "a'b\"c`d", "''", "'''"),

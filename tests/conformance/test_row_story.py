@@ -81,6 +81,7 @@ def test_what_the_agent_did_is_under_the_attempt_that_got_it(house: Lakehouse, t
     assert agent.duration_ms == pytest.approx(last.duration_ms, rel=0.2)
 
 
+@pytest.mark.apache_spark
 def test_the_view_tells_the_same(house: Lakehouse, bench: Bench, turned_away_once: str) -> None:
     story = story_of(house, turned_away_once, "1")
     view = f"`main`.`test`.`{turned_away_once}_story`"
@@ -128,6 +129,7 @@ def test_a_key_may_look_like_a_trace(house: Lakehouse, bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("engine", ["responses", "ai_query"])
+@pytest.mark.apache_spark
 def test_what_is_too_long_for_the_table_is_shown_whole(house: Lakehouse, bench: Bench, engine: str) -> None:
     name, text = f"long_story_{engine}", "bread " * (MAX_CONTENT // 5)
     endpoint = {"serving": "echo"}

@@ -63,6 +63,7 @@ def test_a_run_with_nasty_answers_and_errors_is_told_as_text(where: str, request
     assert {row.outcome for row in page.slowest} == {"ok", "error"}
 
 
+@pytest.mark.apache_spark
 def test_figures_are_those_of_the_run(bench: Bench) -> None:
     bench.fill("report_figures", texts(60))
     bench.behave(latency_ms=150, faults=[{"every": 10, "status": 500}])

@@ -11,7 +11,12 @@ from support import Bench
 JOBS = sorted((Path(__file__).parents[2] / "jobs").glob("*.yml"))
 
 
-@pytest.mark.parametrize("path", JOBS, ids=lambda path: path.stem)
+def on_spark(path: Path) -> list[pytest.MarkDecorator]:
+    """Apache Spark has no `ai_query`."""
+    return [] if "ai_query" in path.read_text() else [pytest.mark.apache_spark]
+
+
+@pytest.mark.parametrize("path", [pytest.param(path, marks=on_spark(path), id=path.stem) for path in JOBS])
 def test_a_sample_job_answers_every_row(bench: Bench, path: Path):
     demo.fill_texts(bench.session, RecordingReporter())
     loaded = api.load_job(path)

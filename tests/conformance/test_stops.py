@@ -45,6 +45,7 @@ def test_the_deadline(bench: Bench) -> None:
     stopped(bench, "stop_deadline", "limits.deadline has passed", limits={"deadline": 4})
 
 
+@pytest.mark.apache_spark
 def test_tokens(bench: Bench) -> None:
     bench.behave(latency_ms=20)
     row = stopped(bench, "stop_tokens", "limits.max_tokens is 400", limits={"max_tokens": 400})

@@ -44,6 +44,7 @@ def told(looks: dict[str, Look], names: str, table: str, run: str) -> set[str]:
     return said
 
 
+@pytest.mark.apache_spark
 def test_a_runs_table_that_is_none(bench: Bench, looks: dict[str, Look]) -> None:
     everything = " ".join(looks)
     bench.session.execute(
@@ -117,6 +118,7 @@ def test_where_no_job_was_run_nothing_is_made(tmp_path: Path, monkeypatch: pytes
     assert not home.exists()
 
 
+@pytest.mark.apache_spark
 def test_times_are_in_utc_wherever_they_are_read(bench: Bench, looks: dict[str, Look]) -> None:
     job = make_job("tables_times")
     bench.fill("tables_times", texts(1))

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deltalake import DeltaTable
 from pyarrow import parquet
@@ -21,6 +21,9 @@ from rowcall.sandbox.process import SandboxProcess
 from rowcall.testing import RecordingReporter
 from rowcall.wiring import Options, surroundings
 from support import control
+
+if TYPE_CHECKING:
+    from cluster import ApacheSpark
 
 ROWS, LIMIT, FLUSH = 400, 8, 20
 RUN = ("-m", "rowcall", "run", "--json")
@@ -47,7 +50,8 @@ JOB = job_of(ROWS)
 
 
 class Command:
-    """Runs of one job. It asks the sandbox's `agent`, which takes `latency_ms` to answer; `options` are of the command line."""
+    """Runs of one job. It asks the sandbox's `agent`, which takes `latency_ms` to answer; `options` are of the command line. Apache
+    Spark is in the place of the embedded lakehouse where `spark` is given."""
 
     def __init__(
         self,
@@ -57,17 +61,19 @@ class Command:
         agent: str = "echo",
         latency_ms: float = 20,
         options: Sequence[str] = (),
+        spark: "ApacheSpark | None" = None,
     ) -> None:
         self.folder, self.sandbox, self.agent, self.options = folder, sandbox, agent, options
+        self.spark = spark
         self.tables = folder / ".rowcall" / "lakehouse"
         (folder / "job.yml").write_text(job)
         control(sandbox, "DELETE", "figures")
         control(sandbox, "PUT", f"behaviour/{agent}", {"latency_ms": latency_ms})
 
-    def start(self, program: Sequence[str] = RUN) -> Process:
+    def start(self, program: Sequence[str] = RUN, more: Sequence[str] = ()) -> Process:
         login = {"DATABRICKS_CONFIG_FILE": self.sandbox.config_file, "DATABRICKS_CONFIG_PROFILE": self.sandbox.profile}
         return subprocess.Popen(
-            [sys.executable, *program, "job.yml", *self.options],
+            [sys.executable, *program, "job.yml", *self.options, *more],
             cwd=self.folder,
             env={**os.environ, **login},
             stdout=subprocess.PIPE,
@@ -83,7 +89,10 @@ class Command:
     def go_on(self) -> RunRow:
         """The same job again, in this process: that saves the seconds that another takes to start."""
         login = WorkspaceLogin(self.sandbox.profile, self.sandbox.config_file)
-        options = Options(home=self.folder / ".rowcall", profile=self.sandbox.profile)
+        if self.spark:
+            self.spark.move(self.tables)
+        spark = self.spark and self.spark.spark
+        options = Options(home=self.folder / ".rowcall", profile=self.sandbox.profile, spark=spark)
         loaded = api.load_job(self.folder / "job.yml")
         with surroundings(loaded.definition, options) as here:
             here.login, here.workspace = login, DatabricksWorkspace(login)
@@ -91,8 +100,10 @@ class Command:
 
     def die(self, when: str, what: str, count: int = 1) -> None:
         """A run that is killed at that moment (see `crash.py`)."""
-        process = self.start([str(CRASH), when, what, str(count)])
-        _, errors = ended(process, 60)
+        process = self.start([str(CRASH), when, what, str(count)], [str(self.tables)] if self.spark else [])
+        if self.spark:  # its JVM has the pipes, too, and goes a while later
+            process.wait(timeout=240)
+        errors = "" if process.returncode == -signal.SIGKILL else ended(process, 60)[1]
         assert process.returncode == -signal.SIGKILL, errors
 
     def figures(self) -> dict[str, Any]:

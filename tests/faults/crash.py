@@ -1,4 +1,5 @@
-"""`python crash.py WHEN WHAT COUNT JOB`: run a job as `rowcall run` does, in a process that is killed at one exact moment.
+"""`python crash.py WHEN WHAT COUNT JOB [TABLES]`: run a job as `rowcall run` does, in a process that is killed at one exact
+moment; on Apache Spark if the folder of its tables is named.
 
 It sends itself SIGKILL `before` or `after` it does WHAT for the COUNTth time. WHAT is a pattern for one of these:
 
@@ -13,7 +14,8 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any, cast
 
 from rowcall import api
@@ -79,14 +81,23 @@ class MortalJournals:
         return self._store.overflows(job)
 
 
-def main(when: str, what: str, count: str, job: str) -> None:
+def main(when: str, what: str, count: str, job: str, tables: str | None = None) -> None:
     moment, loaded = Moment(when, what, int(count)), api.load_job(job)
-    with surroundings(loaded.definition, Options()) as here:
+    with ExitStack() as stack:
+        options = Options(spark=_apache_spark(stack, Path(tables)) if tables else None)
+        here = stack.enter_context(surroundings(loaded.definition, options))
         os.replace, os.rmdir = moment.watching("replace", os.replace), moment.watching("rmdir", os.rmdir)
         here.session = cast("SqlSession", Mortal(here.session, moment, "execute"))
         here.journals = MortalJournals(here.journals, moment)
         api.run_here(loaded, here, reporter=RecordingReporter())
     sys.exit(f"it never came to {what!r}")
+
+
+def _apache_spark(stack: ExitStack, tables: Path) -> Any:
+    sys.path.append(str(Path(__file__).parents[1]))
+    from cluster import apache_spark
+
+    return stack.enter_context(apache_spark("classic", tables)).spark
 
 
 if __name__ == "__main__":

@@ -1,9 +1,7 @@
 """Apache Spark and Delta Lake on the JVM. `make test-spark` installs them; elsewhere these tests are not collected."""
 
-import os
-import shutil
 from collections.abc import Iterator
-from importlib.util import find_spec
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -12,19 +10,15 @@ from spark_bench import OpenBench, SparkBench
 from rowcall.adapters.spark import SparkSqlSession
 from rowcall.sandbox.process import SandboxProcess
 
-collect_ignore_glob = ["test_*.py"] if find_spec("pysail") else []
+# The jars of Delta Lake are for these.
+collect_ignore_glob = [] if version("pyspark").startswith(("3.5.", "4.0.")) else ["test_*.py"]
 
 
 @pytest.fixture(scope="session", autouse=True)
 def delta_lake() -> None:
-    """There is a JVM, and the jars of Delta Lake."""
-    from cluster import JARS
+    from cluster import need_delta_lake
 
-    found = {"Java": shutil.which("java"), "the jars of Delta Lake": list(JARS.glob("delta-spark*.jar"))}
-    missing = [name for name, there in found.items() if not there]
-    if missing:
-        say = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        say(f"{' and '.join(missing)} not found: make test-spark fetches the jars, with Java 17 and Maven")
+    need_delta_lake()
 
 
 @pytest.fixture(scope="module")

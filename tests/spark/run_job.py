@@ -7,9 +7,8 @@ import json
 import sys
 from pathlib import Path
 
-from cluster import open_session
-
 import rowcall
+from cluster import open_session
 
 folder, job = sys.argv[1:]
 spark = open_session(Path(folder))

@@ -11,9 +11,9 @@ from typing import Any
 
 import psutil
 import pytest
-from cluster import EXECUTORS, PATIENCE
 from spark_bench import Note, outcome_of
 
+from cluster import EXECUTORS, PATIENCE
 from rowcall.sandbox.process import SandboxProcess
 from support import control, wait_until
 
@@ -45,7 +45,7 @@ def command(folder: Path, sandbox: SandboxProcess) -> Iterator["subprocess.Popen
         process = subprocess.Popen(
             [sys.executable, script, str(folder / "tables"), "job.yml"],
             cwd=folder,
-            env={**os.environ, **login},
+            env={**os.environ, **login, "PYTHONPATH": os.pathsep.join(sys.path)},
             stdout=said,
             stderr=errors,
         )

@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
-from cluster import EXECUTORS, PATIENCE, asking, driver_of, executor_of
 from spark_bench import Note, OpenBench, SparkBench, spark_job
 
+from cluster import EXECUTORS, PATIENCE, asking, driver_of, executor_of
 from support import wait_until
 
 pytestmark = pytest.mark.timeout(600)

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from cluster import EXECUTORS, PATIENCE, standalone_cluster
 from spark_bench import Note, OpenBench, SparkBench, spark_job
 
+from cluster import EXECUTORS, PATIENCE, standalone_cluster
 from support import wait_until
 
 pytestmark = pytest.mark.timeout(600)
