@@ -23,8 +23,8 @@ SPARK   ?= .venv-spark
 VERSIONS := .venv-lowest .venv-newest
 JARS    := .spark-jars
 
-.PHONY: demo test test-faults test-browser test-clients test-spark test-versions soak check bench format clean \
-    $(addprefix test-spark-,kills classic connect local-cluster 3.5)
+.PHONY: demo test test-faults test-browser test-clients test-spark test-versions soak check bench format clean
+.PHONY: test-spark-kills test-spark-classic test-spark-connect test-spark-local-cluster test-spark-3.5
 
 # How many tests run at once. A worker has a lakehouse and a sandbox of its own, about 2 GB.
 WORKERS ?= 2
