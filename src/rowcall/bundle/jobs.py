@@ -77,7 +77,8 @@ def _text(path: Path) -> str:
 def _people(variables: Mapping[str, object]) -> tuple[str, ...]:
     """A list of addresses and destinations, or a text with commas between them; each may refer to other variables. Raises
     `DefinitionError` where it cannot be told which of the two something is."""
-    found = tuple(_listed(resolved(variables.get(NOTIFICATIONS), {"var": variables})))
+    known = {name: value for name, value in variables.items() if value is not None}
+    found = tuple(_listed(resolved(variables.get(NOTIFICATIONS), {"var": known})))
     for one in found:
         if not all(name.startswith(_FILLED_IN_BEFORE) for name in references(one)):
             said = f"{one} is known too late to tell an address from the id of a notification destination"
