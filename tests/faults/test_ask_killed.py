@@ -6,6 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
+from commands import descendants
+
 from rowcall.adapters.journal import FolderJournals
 from rowcall.sandbox.process import SandboxProcess
 from support import Bench, wait_until
@@ -30,6 +33,13 @@ def start(folder: Path, sandbox: SandboxProcess) -> subprocess.Popen[bytes]:
         )
 
 
+def is_over(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 def test_what_was_durable_when_the_kernel_died_is_not_asked_again(
     tmp_path: Path, bench: Bench, sandbox: SandboxProcess
 ) -> None:
@@ -38,8 +48,11 @@ def test_what_was_durable_when_the_kernel_died_is_not_asked_again(
     try:
         wait_until(lambda: bench.figures()["answered"] >= ROWS // 3, 100)
     finally:
+        started = descendants(kernel.pid)
         os.killpg(kernel.pid, signal.SIGKILL)
         kernel.wait()
+    # The lakehouse ends by itself, and until then it may keep what was in flight.
+    wait_until(lambda: all(map(is_over, started)), 60)
     journals = FolderJournals(tmp_path / ".rowcall" / "journal")
     (run,) = journals.runs("killed")
     durable = len(journals.recipe("killed", run)().answered_hashes())
