@@ -35,7 +35,7 @@ PYTEST  := $(BIN)/python -m pytest --dist worksteal --numprocesses
 # Sessions of Apache Spark. Nothing there is interrupted in the middle: that would break its connection to the JVM.
 SESSIONS := classic connect local-cluster
 SHORT_SUITE := sql_session both_engines sample_jobs
-SUITE    := $(SHORT_SUITE) engine recovery stops rendering row_story run_report compare tables_of_runs
+SUITE    := $(SHORT_SUITE) engine recovery rendering row_story tables_of_runs
 ON_SPARK := $(SPARK)/bin/python -m pytest --timeout 600
 
 # $(call set-up,FOLDER,CONSTRAINTS,WHAT): a virtual environment FOLDER with WHAT in it.
