@@ -206,9 +206,11 @@ def _in_sql(given: Given, here: Surroundings) -> Generator[_Shown]:
 
 
 def _drop_old_rows(given: Given, session: SqlSession, schema: str) -> None:
-    """Drop the rows of calls whose frames nobody reads any more. Those of somebody else may be theirs alone to drop."""
-    names = [str(row["tableName"]) for row in session.query(f"SHOW TABLES IN {schema}")]
-    before = (datetime.now(UTC) - timedelta(seconds=FORGET_SECONDS)).date()
+    """Drop the rows of calls whose frames nobody reads any more. What this login may not list or
+    drop stays: the call does not need it."""
+    before, names = (datetime.now(UTC) - timedelta(seconds=FORGET_SECONDS)).date(), list[str]()
+    with suppress(SqlError):
+        names = [str(row["tableName"]) for row in session.query(f"SHOW TABLES IN {schema}")]
     for name in core.old_rows_tables(given.definition.outputs.table, names, before):
         with suppress(SqlError):
             session.drop_table(f"{schema}.{sql.identifier(name)}")
