@@ -121,9 +121,9 @@ def main() -> None:
             found.append(run(workload, client))
             sys.stdout.write("  ".join(found[-1].cells()) + "\n")
             sys.stdout.flush()
-    Console().print(as_table(found))
     if options.readme:
         write_readme(found)
+    Console().print(as_table(found))
 
 
 def run(workload: Workload, client: str) -> Result:

@@ -65,7 +65,7 @@ WORKLOADS = (
     Workload("B", "p50 200 ms, p99 3 s", 5_000, {"spread": SPREAD}, perfect_window),
     Workload(
         "B2",
-        "the same, longer for longer prompts",
+        "p50 200 ms, p99 3 s, longer for longer prompts",
         5_000,
         {"by_length": True},
         mean_rate,
