@@ -31,9 +31,9 @@ EXPORTED_SEGMENTS = 10
 
 @dataclass(frozen=True, slots=True)
 class Publishing:
-    """How to publish a journal. It is written into the journal itself, so that any later run can. `replies` says how to read the
-    table of replies, where `ai_query` asks (`engines.replies.Replies` as plain values); `collector` is who gets the spans, too
-    (`core.collector.Collector` as plain values)."""
+    """How to publish a journal. It is written into the journal itself, so that any later run can. `update` is sent where `better`
+    finds a row. `replies` says how to read the table of replies, where `ai_query` asks (`engines.replies.Replies` as plain values);
+    `collector` is who gets the spans, too (`core.collector.Collector` as plain values)."""
 
     staged: str
     schemas: tuple[str, ...]
@@ -44,6 +44,8 @@ class Publishing:
     pending: str
     replies: Mapping[str, Any] | None = None
     collector: Mapping[str, Any] | None = None
+    better: str = ""
+    update: str = ""
 
 
 def publishing_of(plan: RunPlan) -> Publishing:
@@ -52,7 +54,9 @@ def publishing_of(plan: RunPlan) -> Publishing:
         staged=bound.tables.staged,
         schemas=bound.schemas,
         tables=bound.statements.create_tables,
-        merges=(bound.statements.merge_outputs, bound.statements.merge_traces),
+        merges=(bound.statements.insert_outputs, bound.statements.merge_traces),
+        better=bound.statements.better_outputs,
+        update=bound.statements.update_outputs,
         merge_run=bound.statements.merge_run,
         summary=bound.statements.summary,
         pending=bound.tables.pending,
@@ -131,6 +135,8 @@ class Publisher:
             self.session.view_of_files(self.how.staged, self.journal.paths(some))
             for merge in self.how.merges:
                 self._execute(merge)
+            if self.how.better and self.session.query(self.how.better):
+                self._execute(self.how.update)
             self.published.update(some)
 
     def export(self) -> None:

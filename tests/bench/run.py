@@ -2,7 +2,7 @@
 
     make bench                                   all workloads
     python tests/bench/run.py A C                some of them
-    python tests/bench/run.py --readme           all, and the table in the README
+    python tests/bench/run.py --readme           all, and their rows in the README's table
 
 Share of the ideal is from the first request to the last reply; the rest is of the whole process and all it starts.
 """
@@ -11,6 +11,7 @@ import argparse
 import re
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -110,7 +111,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=", ".join(one.name for one in WORKLOADS))
     parser.add_argument("--rowcall-only", action="store_true", help="leave out what one would write instead")
-    parser.add_argument("--readme", action="store_true", help="put the table into the README")
+    parser.add_argument("--readme", action="store_true", help="put the rows into the README's table")
     options = parser.parse_args()
     chosen = [one for one in WORKLOADS if not options.workloads or one.name in options.workloads]
     found: list[Result] = []
@@ -172,11 +173,21 @@ def as_table(found: list[Result]) -> Table:
 
 
 def write_readme(found: list[Result]) -> None:
-    """The table between the two marks."""
-    lines = [HEADINGS, ("---",) * len(HEADINGS), *(one.cells() for one in found)]
-    table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    """The table between the two marks; it keeps the rows of other workloads."""
     text = README.read_text()
-    README.write_text(re.sub(r"(<!-- bench -->\n).*?(<!-- /bench -->)", rf"\1{table}\2", text, flags=re.DOTALL))
+    before, table, after = re.split(r"(?<=<!-- bench -->\n)(.*?)(?=<!-- /bench -->)", text, maxsplit=1, flags=re.DOTALL)
+    rows: dict[str, list[str]] = {}
+    for line in table.splitlines(keepends=True)[2:]:
+        rows.setdefault(line.split("|")[1].strip(), []).append(line)
+    rows |= {name: [] for name in {one.workload.name for one in found}}
+    for one in found:
+        rows[one.workload.name].append(_line(one.cells()))
+    ordered = [line for workload in WORKLOADS for line in rows.get(workload.name, [])]
+    README.write_text(before + _line(HEADINGS) + _line(("---",) * len(HEADINGS)) + "".join(ordered) + after)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |\n"
 
 
 if __name__ == "__main__":

@@ -1,15 +1,16 @@
 """What traces cost: rows a second with and without them, alternating in one lakehouse and one sandbox.
 
-    python tests/bench/traces.py                         5,000 rows, 5 ms, 64 in flight
+    python tests/bench/traces.py                         rounds of 3,000 rows, 5 ms, 64 in flight
     python tests/bench/traces.py --agent                 the agent sends a trace of its own with each answer
 
-There is no way to turn the spans of calls off; here they are left out by hand. Prints one line.
+There is no way to turn the spans of calls off; here they are left out by hand. A round is a run with and one without them, now this
+one first and now that: machines have faster and slower minutes, so what is compared are the two of a round. Prints one line.
 """
 
 import argparse
 import sys
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -25,10 +26,10 @@ from support import Bench, make_job
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--rows", type=int, default=5000)
+    parser.add_argument("--rows", type=int, default=3000)
     parser.add_argument("--latency-ms", type=float, default=5)
     parser.add_argument("--concurrency", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--agent", action="store_true")
     options = parser.parse_args()
     with TemporaryDirectory() as folder:
@@ -42,25 +43,26 @@ def measure(folder: Path, options: argparse.Namespace) -> str:
             bench = Bench(SparkSqlSession(house.spark, KIND, house), sandbox, folder, house.folder)
             bench.session.create_schema("`main`.`test`")
             bench.behave(latency_ms=options.latency_ms)
-            rates: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
-            for number in range(2 * options.rounds + 1):
-                traced = number % 2 == 0
-                rate = one_run(bench, options, number, traced=traced)
-                if number:  # the first warms up
-                    rates[traced].append(rate)
+            runs: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
+            one_run(bench, options, "warm", traced=True)
+            for number in range(options.rounds):
+                for traced in (True, False) if number % 2 else (False, True):
+                    runs[traced].append(one_run(bench, options, f"{number}_{int(traced)}", traced=traced))
     finally:
         house.stop()
     (traced_rate, traced_cpu), (rate, cpu) = (
-        (median(rate for rate, _ in runs), median(cpu for _, cpu in runs)) for runs in (rates[True], rates[False])
+        [median(each) for each in zip(*runs[how], strict=True)] for how in (True, False)
     )
+    slower = [1 - with_[0] / without[0] for with_, without in zip(runs[True], runs[False], strict=True)]
+    low, middle, high = quantiles(slower, n=4)
     return (
-        f"{traced_rate:,.0f} rows/s with traces, {rate:,.0f} without: {1 - traced_rate / rate:.1%} slower · "
-        f"{traced_cpu:.3f} and {cpu:.3f} ms of client CPU a row: {traced_cpu / cpu - 1:.1%} more "
-        f"(medians of {options.rounds} runs, {options.concurrency} in flight, {options.latency_ms:g} ms)"
+        f"{traced_rate:,.0f} rows/s with traces, {rate:,.0f} without: {middle:.1%} slower (half of {options.rounds} rounds between "
+        f"{low:.1%} and {high:.1%}) · {traced_cpu:.3f} and {cpu:.3f} ms of CPU a row of the thread that asks · "
+        f"{options.concurrency} in flight, {options.latency_ms:g} ms"
     )
 
 
-def one_run(bench: Bench, options: argparse.Namespace, number: int, *, traced: bool) -> tuple[float, float]:
+def one_run(bench: Bench, options: argparse.Namespace, number: str, *, traced: bool) -> tuple[float, float]:
     """Rows a second, from the first request to the last reply, and milliseconds of CPU a row of the thread that makes the calls. It
     is one of this process, so that what it calls can be left out."""
     bench.reset()

@@ -9,6 +9,7 @@ import pytest
 from deltalake import DeltaTable
 
 from rowcall.adapters.spark import SparkSqlSession
+from rowcall.core.definition import JobDefinition
 from rowcall.sandbox.lakehouse import KIND, Lakehouse
 from rowcall.sandbox.process import SandboxProcess
 from support import Bench, make_job, texts
@@ -150,6 +151,24 @@ def test_a_failed_row_is_told_and_asked_again_by_the_next_run(bench: Bench):
     bench.behave()
     assert bench.run(job).asked == 1
     assert [out["outcome"] for out in bench.outputs(job)] == ["ok"] * 6
+
+
+def test_a_table_is_updated_only_where_there_is_a_better_answer(bench: Bench):
+    bench.behave(faults=[{"match": "row 3", "status": 400, "body": {"detail": "too strange"}}])
+    job = make_job("updates")
+    bench.fill("updates", texts(6))
+    bench.run(job)
+    assert [commit["operation"] for commit in history(bench, job)].count("MERGE") == 1
+    bench.behave()
+    bench.run(job)
+    (update,) = [
+        commit for commit in history(bench, job) if commit.get("operationMetrics", {}).get("numTargetRowsUpdated")
+    ]
+    assert str(update["operationMetrics"]["numTargetRowsUpdated"]) == "1"
+
+
+def history(bench: Bench, job: JobDefinition) -> list[dict[str, Any]]:
+    return DeltaTable(bench.delta_folder(job.outputs.table)).history()
 
 
 def test_a_failure_never_replaces_an_answer(bench: Bench):

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from rowcall.adapters.spark import SparkSqlSession
-from rowcall.core.errors import SetupError
+from rowcall.core.errors import SetupError, SqlError
 from rowcall.sandbox.lakehouse import KIND, Lakehouse, open_lakehouse
 
 
@@ -49,3 +51,24 @@ def test_names_it_cannot_keep_are_refused(house: Lakehouse, name: str):
         house.check_table(name)
     with pytest.raises(SetupError, match="plain letters"):
         house.forget(name)
+
+
+def test_many_files_are_read_as_one_and_a_view_can_be_made_anew(house: Lakehouse, tmp_path: Path):
+    session = SparkSqlSession(house.spark, KIND, house)
+    paths = [str(tmp_path / f"{n}.parquet") for n in range(45)]
+    for n, path in enumerate(paths):
+        parquet.write_table(pa.table({"n": [n, None], "nested": [[{"text": f"{n}"}], []]}), path)
+    for some in (paths, paths[:1], paths[3:5]):
+        session.view_of_files("many_files", some)
+        found = session.query("SELECT n, nested[0].text AS text FROM many_files WHERE n IS NOT NULL ORDER BY n")
+        assert [(row["n"], row["text"]) for row in found] == [(n, f"{n}") for n in map(paths.index, some)]
+        assert session.query("SELECT count(*) AS n FROM many_files") == [{"n": 2 * len(some)}]
+
+
+def test_a_file_that_cannot_be_read_is_told(house: Lakehouse, tmp_path: Path):
+    session = SparkSqlSession(house.spark, KIND, house)
+    good, bad = tmp_path / "good.parquet", tmp_path / "bad.parquet"
+    parquet.write_table(pa.table({"n": [1]}), good)
+    bad.write_text("no Parquet")
+    with pytest.raises(SqlError, match=r"(?i)parquet"):
+        session.view_of_files("bad_files", [str(good), str(bad)])

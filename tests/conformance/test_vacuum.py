@@ -122,7 +122,7 @@ def test_answers_that_are_not_published_stay_and_the_next_run_has_them(place: Be
     place.fill(job.job, texts(4))
     here = place.surroundings()
     plan = api.make_here(api.load_job(job), here, RunOptions(OLD, "2026-01-01", "0"))
-    refused = Refusing(here.session, plan.bound.statements.merge_outputs)
+    refused = Refusing(here.session, plan.bound.statements.insert_outputs)
     outside = runner.Outside(refused, here.journals, here.connect(job), RecordingReporter())
     with pytest.raises(RunError, match="could not be published"):
         runner.run(plan, outside, "0", {})

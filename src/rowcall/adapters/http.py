@@ -35,7 +35,7 @@ class ReplyTooLargeError(Exception):
 async def connect(login: Login) -> AsyncGenerator[EndpointClient]:
     """A client that logs in as `login` says. The worker owns the limit, so the pool has none."""
     connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=300)
-    async with aiohttp.ClientSession(connector=connector, auto_decompress=True) as session:
+    async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
         yield AiohttpClient(session, await asyncio.to_thread(credentials, login))
 
 
@@ -60,19 +60,23 @@ class AiohttpClient:
 
     async def _send(self, request: HttpRequest, login: dict[str, str]) -> HttpReply:
         content = {} if request.body is None else {"Content-Type": "application/json"}
-        timeout = aiohttp.ClientTimeout(total=request.timeout, sock_connect=min(30.0, request.timeout))
         async with self._session.request(
             "GET" if request.body is None else "POST",
             request.url,
             data=request.body,
             headers={**content, **request.headers, **login},
-            timeout=timeout,
+            timeout=_timeout(request.timeout),
             allow_redirects=False,
         ) as reply:
             first_byte_ns = time.time_ns()
             body, arrivals = await _read(reply)
             headers = {name.lower(): value for name, value in reply.headers.items()}
             return HttpReply(reply.status, headers, body, first_byte_ns, arrivals)
+
+
+@lru_cache(maxsize=16)
+def _timeout(seconds: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=seconds, sock_connect=min(30.0, seconds))
 
 
 async def _read(reply: aiohttp.ClientResponse) -> tuple[bytes, list[tuple[int, int]]]:

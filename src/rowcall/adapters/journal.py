@@ -126,7 +126,7 @@ class FolderJournal:
         import pyarrow.parquet as pq
 
         with _whole(final) as part:
-            pq.write_table(table, part, compression="zstd")
+            pq.write_table(table, part, compression="snappy", use_dictionary=False)
         with suppress(OSError):
             _sync(final.parent)  # not every file system lets folders be synced
 

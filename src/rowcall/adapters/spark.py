@@ -34,6 +34,8 @@ class TableFolders(Protocol):
 
     def register(self) -> None: ...
 
+    def gathered(self, name: str, paths: Sequence[str]) -> Sequence[str]: ...
+
 
 class SparkSqlSession:
     """Runs statements on a SparkSession. `folders` is given for the embedded lakehouse."""
@@ -113,8 +115,9 @@ class SparkSqlSession:
             self._folders.forget(name)
 
     def view_of_files(self, name: str, paths: Sequence[str]) -> None:
+        files = self._folders.gathered(name, paths) if self._folders else paths
         with self._sending(f"read {len(paths)} Parquet files"):
-            self._spark.read.parquet(*paths).createOrReplaceTempView(name)
+            self._spark.read.parquet(*files).createOrReplaceTempView(name)
 
     def fan_out(self, query: str, tasks: int, work: TaskWork) -> list[Row]:
         with self._sending(query):

@@ -29,8 +29,10 @@ def statements_of(plan: RunPlan) -> Iterator[Statement]:
     if plan.rows.pending:
         yield "the rows to ask", statements.pending
         yield from _asking(plan)
-    yield "publish answers", statements.merge_outputs
+    yield "publish answers", statements.insert_outputs
     yield "publish traces", statements.merge_traces
+    yield "are there better ones than before", statements.better_outputs
+    yield "if so, publish them", statements.update_outputs
     yield "summary", statements.summary
     yield "the row of the run, again", statements.merge_run
     yield "tidy up", f"DROP TABLE IF EXISTS {plan.bound.tables.pending}"

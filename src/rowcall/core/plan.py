@@ -288,6 +288,7 @@ def _statements(
     keys, rendered, tables, answer_type = shape.keys, shape.rendered, shape.tables, shape.answer_type
     outputs = tables.outputs if facts.outputs is not None else None
     resource = json.dumps({"service.name": "rowcall", "service.version": run.version})
+    insert, better, update = sql.publish_outputs(texts, tables, keys, answer_type, run.run_id)
     comment = definition.description or f"Answers of job {definition.job}"
     return sql.Statements(
         count=sql.count(texts, rendered, keys, outputs, only_new=run.only_new),
@@ -296,7 +297,9 @@ def _statements(
         create_tables=sql.create_tables(texts, tables, keys, answer_type, comment),
         pending=sql.pending(texts, rendered, keys, tables, sql.Wanted(run.only_new, run.limit, shape.files)),
         fetch=sql.fetch(texts, tables),
-        merge_outputs=sql.merge_outputs(texts, tables, keys, answer_type, run.run_id),
+        insert_outputs=insert,
+        better_outputs=better,
+        update_outputs=update,
         merge_traces=sql.merge_traces(texts, tables, version=run.version, resource=resource, since=run.day),
         merge_run=sql.merge_run(texts, tables),
         summary=sql.summary(texts, tables),

@@ -5,10 +5,10 @@ become typed columns when they are published.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rowcall.core.records import Call, Outcome
+from rowcall.core.records import Call, Outcome, Usage
 from rowcall.core.span_row import Span
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 USAGE = ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", "total_tokens")
 ANSWERED = (Outcome.OK, Outcome.TRUNCATED)
+_UNKNOWN = Usage()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +86,13 @@ def schema() -> "pa.Schema":
 
 def _row(finished: Finished) -> dict[str, object]:
     call, reply = finished.call, finished.call.reply
-    usage, last = asdict(reply.usage), call.attempts[-1] if call.attempts else None
+    usage, last = reply.usage, call.attempts[-1] if call.attempts else None
     return {
         "request_hash": call.request_hash,
         "answer": _clean(reply.text) if reply.outcome in ANSWERED else None,
         "outcome": reply.outcome.value,
         "error": _clean_error(call),
-        "usage": usage if any(value is not None for value in usage.values()) else None,
+        "usage": None if usage == _UNKNOWN else {name: getattr(usage, name) for name in USAGE},
         "cost": finished.cost,
         "latency_ms": None if last and last.wave is not None else _latency_ms(call),
         "attempts": last.number if last else 0,

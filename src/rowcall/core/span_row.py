@@ -8,8 +8,9 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
+
+from pydantic_core import to_json
 
 from rowcall.core.loose import whole_characters
 
@@ -23,18 +24,16 @@ PREVIEW = 500
 _LEFT_OUT = 1_000
 """Attributes longer than this are left out where a span has too many characters of them."""
 _NAME = re.compile(r"[\w.:/-]{1,100}")
-_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=str)
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=str, separators=(",", ":"))
 
 
-@dataclass(frozen=True, slots=True)
-class SpanIds:
+class SpanIds(NamedTuple):
     trace: str
     own: str
     parent: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SpanEvent:
+class SpanEvent(NamedTuple):
     """Something that happened during a span, such as an exception."""
 
     at_ns: int
@@ -42,8 +41,7 @@ class SpanEvent:
     attributes: Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True)
-class SpanDraft:
+class SpanDraft(NamedTuple):
     """A span before it is a row. Times are Unix nanoseconds; an attribute that is None is not there."""
 
     ids: SpanIds
@@ -53,7 +51,7 @@ class SpanDraft:
     ended_ns: int
     attributes: Mapping[str, object]
     status: Mapping[str, str]
-    events: Sequence[SpanEvent] = field(default_factory=list[SpanEvent])
+    events: Sequence[SpanEvent] = ()
 
 
 def span_id(trace_id: str, name: str) -> str:
@@ -109,11 +107,11 @@ def _attributes(attributes: Mapping[str, object], limit: int, place: str = "") -
     """Attributes as JSON text, and the whole texts of those that were cut or left out."""
     text = _dumped({key: value for key, value in attributes.items() if value is not None})
     if text is not None and len(text) <= limit:
-        return whole_characters(text), {}
+        return text, {}
     said, whole = _cut_each(attributes, limit)
     if whole and place:
         said[OVERFLOW] = _quoted(place)
-    return whole_characters("{" + ", ".join(f"{_quoted(key)}: {text}" for key, text in said.items()) + "}"), whole
+    return whole_characters("{" + ",".join(f"{_quoted(key)}:{text}" for key, text in said.items()) + "}"), whole
 
 
 def _cut_each(attributes: Mapping[str, object], limit: int) -> tuple[dict[str, str], dict[str, str]]:
@@ -140,7 +138,15 @@ def _quoted(text: str) -> str:
 
 
 def _dumped(value: object) -> str | None:
+    """Compact JSON text, with null for numbers that JSON does not have; None for what cannot be written so."""
     try:
-        return _ENCODER.encode(value)
+        return to_json(value, inf_nan_mode="null", fallback=str).decode()
+    except ValueError:  # such as half a character
+        return _dumped_slowly(value)
+
+
+def _dumped_slowly(value: object) -> str | None:
+    try:
+        return whole_characters(_ENCODER.encode(value))
     except (ValueError, TypeError, RecursionError):
         return None

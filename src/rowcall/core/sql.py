@@ -55,8 +55,8 @@ class Tables:
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """Every statement of a run, in the order in which they are first sent. `clashing_keys` is sent where there are any, `evidence`
-    only by a plan, where the outputs table is there."""
+    """Every statement of a run, in the order in which they are first sent. `clashing_keys` is sent where there are any,
+    `update_outputs` where `better_outputs` finds a row, `evidence` only by a plan, where the outputs table is there."""
 
     count: str
     clashing_keys: str
@@ -64,7 +64,9 @@ class Statements:
     create_tables: tuple[str, ...]
     pending: str
     fetch: str
-    merge_outputs: str
+    insert_outputs: str
+    better_outputs: str
+    update_outputs: str
     merge_traces: str
     merge_run: str
     summary: str
@@ -244,25 +246,40 @@ def fetch(texts: SqlTexts, tables: Tables) -> str:
     return fill(texts, "statements/fetch", pending=tables.pending)
 
 
-def merge_outputs(texts: SqlTexts, tables: Tables, keys: Sequence[Column], answer_type: str, run_id: str) -> str:
-    """Publish the answers of the staged view; run it as often as you like."""
-    structured = answer_type != "STRING"
+def publish_outputs(
+    texts: SqlTexts, tables: Tables, keys: Sequence[Column], answer_type: str, run_id: str
+) -> tuple[str, str, str]:
+    """Publish the answers of the staged view: insert those whose keys have none, look whether there are better ones than those that
+    are there, and update these. Run them as often as you like.
+
+    One MERGE would do, but an engine has to read all of a table that it may update, and an update is rare.
+    """
     update, insert = _every_column(keys)
+    staged, present = _rank("s.outcome"), _rank("t.outcome")
+    slots = {
+        "outputs": tables.outputs,
+        "answers": _staged_answers(texts, tables, keys, answer_type, run_id),
+        "same_key": " AND ".join(f"t.{identifier(key.name)} = s.{identifier(key.name)}" for key in keys),
+    }
+    better = f"{staged} < {present} OR ({staged} = {present} AND s.answered_at > t.answered_at)"
+    return (
+        fill(texts, "statements/insert_outputs", **slots, insert=insert),
+        fill(texts, "statements/better_outputs", **slots, better=better),
+        fill(texts, "statements/update_outputs", **slots, better=better, update=update),
+    )
+
+
+def _staged_answers(texts: SqlTexts, tables: Tables, keys: Sequence[Column], answer_type: str, run_id: str) -> str:
+    structured = answer_type != "STRING"
     return fill(
         texts,
-        "statements/merge_outputs",
-        outputs=tables.outputs,
+        "statements/staged_answers",
         staged=tables.staged,
         rank=_rank("outcome"),
-        staged_rank=_rank("s.outcome"),
-        present_rank=_rank("t.outcome"),
         key_fields=_key_fields(keys),
-        keys_out=",\n    ".join(f"key.{identifier(key.name)} AS {identifier(key.name)}" for key in keys),
+        keys_out=",\n  ".join(f"key.{identifier(key.name)} AS {identifier(key.name)}" for key in keys),
         answer=f"from_json(answer, {literal(answer_type)})" if structured else "answer",
         run_id=literal(run_id),
-        same_key=" AND ".join(f"t.{identifier(key.name)} = s.{identifier(key.name)}" for key in keys),
-        update=update,
-        insert=insert,
     )
 
 

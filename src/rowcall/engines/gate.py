@@ -102,6 +102,9 @@ class Gate:
 
     async def enter(self, row: str, size: int, parameters: Mapping[str, object]) -> Pass | None:
         """Wait until a call of so many bytes may be sent; None where the run stops before."""
+        use = self._quotas.expected(size, parameters)
+        if not self.waiting and not self._stopping.over() and self._wait(use)[0] <= 0:
+            return self._send(row, size, use, {})
         self.waiting += 1
         before = self._queue.so_far(time.monotonic())
         try:

@@ -11,11 +11,12 @@ import hashlib
 import os
 import re
 import shutil
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import gettempdir
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
 
 from rowcall.core.errors import SetupError
@@ -25,8 +26,10 @@ from rowcall.sandbox.child import Child, start_child, stop_child
 
 KIND = "embedded lakehouse"
 DEFAULT_CATALOG = "main"
-MOST_FILES = 100
-"""What a MERGE reads at once is in the memory of the one process: so many segments are some 15,000 answers with their spans."""
+MOST_FILES = 200
+"""What a MERGE reads at once is in the memory of the one process: so many segments are some 30,000 answers with their spans."""
+_FILES_AT_ONCE = 20
+_AT_ONCE = "0"
 _IDLE_SECONDS = str(30 * 24 * 3600)
 _PLAIN = re.compile(r"[A-Za-z0-9_./-]+")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+")
@@ -40,6 +43,8 @@ class Lakehouse:
         self.spark = spark
         self._server = server
         self._registered: set[Path] = set()
+        self._gathered = TemporaryDirectory(prefix="rowcall-")
+        self._gathered_of: dict[str, Path] = {}
 
     def create_schema(self, name: str) -> str:
         """The statement that makes a schema whose tables are folders; `name` is quoted."""
@@ -68,9 +73,30 @@ class Lakehouse:
                     self.spark.sql(statement)
                     self._registered.add(place)
 
+    def gathered(self, name: str, paths: Sequence[str]) -> Sequence[str]:
+        """The rows of small files in one, until the next ones of that name. Sail opens each file in a thread of its own, and what a
+        thread has used is let go of late. What cannot be read is left as it is: that is for Sail to tell."""
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        if len(paths) == 1:
+            return paths
+        before, file = self._gathered_of.get(name), Path(self._gathered.name) / f"{name}-{uuid.uuid4().hex}.parquet"
+        try:
+            with parquet.ParquetWriter(file, parquet.read_schema(paths[0]), use_dictionary=False) as writer:
+                for first in range(0, len(paths), _FILES_AT_ONCE):
+                    writer.write_table(pa.concat_tables(map(parquet.read_table, paths[first : first + _FILES_AT_ONCE])))
+        except (OSError, pa.ArrowException):
+            return paths
+        self._gathered_of[name] = file
+        if before is not None:
+            before.unlink(missing_ok=True)
+        return [str(file)]
+
     def stop(self) -> None:
         self.spark.stop()
         stop_child(self._server)
+        self._gathered.cleanup()
 
 
 def open_lakehouse(folder: Path, catalogs: Sequence[str] = (), modules: Sequence[str] = ()) -> Lakehouse:
@@ -128,6 +154,8 @@ def _settings(catalogs: Sequence[str]) -> dict[str, str]:
         "SAIL_CATALOG__DEFAULT_CATALOG": DEFAULT_CATALOG,
         # Sail otherwise forgets a session, with its tables and views, that is idle for 15 minutes.
         "SAIL_SPARK__SESSION_TIMEOUT_SECS": _IDLE_SECONDS,
+        # Sail's allocator otherwise keeps what a statement no longer needs: with every MERGE of a run some 30 MB more.
+        "MIMALLOC_PURGE_DELAY": _AT_ONCE,
         "RUST_LOG": os.environ.get("RUST_LOG", "error"),
     }
 

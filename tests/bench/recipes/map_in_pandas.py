@@ -4,6 +4,7 @@ Takes prompts, address and limit, which two tasks share.
 """
 
 import asyncio
+import os
 import sys
 from collections.abc import Iterator
 
@@ -12,6 +13,7 @@ from pyspark.sql import SparkSession
 
 prompts, address, limit = sys.argv[1:]
 TASKS = 2
+os.environ["PYSPARK_PYTHON"] = sys.executable
 
 
 def ask_all(

@@ -232,44 +232,105 @@ GROUP BY rendered.request_hash;
 -- name: fetch
 SELECT request_hash, request, keys FROM `main`.`bakehouse`.`review_triage__pending_20261123_060000_ab12`;
 
--- name: merge_outputs
--- Publish staged answers. A better outcome (ok, then truncated, then the rest) replaces a worse one, an equal one only if it
--- is newer; publishing twice changes nothing.
+-- name: insert_outputs
+-- Publish staged answers to keys that have none. Insert only, so of the table it reads the keys; publishing twice changes nothing.
 MERGE INTO `main`.`bakehouse`.`review_triage` AS t
 USING (
+  -- The best of the staged answers of each key: ok, then truncated, then the rest; of equals the newest.
+SELECT
+  key.`review_id` AS `review_id`,
+  answer AS answer,
+  outcome,
+  error,
+  CASE WHEN place = 0 THEN usage END AS usage,
+  CASE WHEN place = 0 THEN cost END AS cost,
+  latency_ms,
+  CASE WHEN place = 0 THEN attempts ELSE 0 END AS attempts,
+  custom_outputs,
+  trace_id,
+  request_hash,
+  '20261123-060000-ab12' AS run_id,
+  answered_at
+FROM (
   SELECT
-    key.`review_id` AS `review_id`,
-    answer AS answer,
-    outcome,
-    error,
-    CASE WHEN place = 0 THEN usage END AS usage,
-    CASE WHEN place = 0 THEN cost END AS cost,
-    latency_ms,
-    CASE WHEN place = 0 THEN attempts ELSE 0 END AS attempts,
-    custom_outputs,
-    trace_id,
-    request_hash,
-    '20261123-060000-ab12' AS run_id,
-    answered_at
-  FROM (
-    SELECT
-      *,
-      row_number() OVER (
-        PARTITION BY key.`review_id`
-        ORDER BY CASE outcome WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END, answered_at DESC, trace_id
-      ) AS pick
-    FROM rowcall_staged_20261123_060000_ab12 LATERAL VIEW posexplode(keys) e AS place, key
-  ) AS ranked
-  WHERE pick = 1
+    *,
+    row_number() OVER (
+      PARTITION BY key.`review_id`
+      ORDER BY CASE outcome WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END, answered_at DESC, trace_id
+    ) AS pick
+  FROM rowcall_staged_20261123_060000_ab12 LATERAL VIEW posexplode(keys) e AS place, key
+) AS ranked
+WHERE pick = 1
 ) AS s
 ON t.`review_id` = s.`review_id`
-WHEN MATCHED
-  AND (
-    CASE s.outcome WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END < CASE t.outcome WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END
-    OR (CASE s.outcome WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END = CASE t.outcome WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END AND s.answered_at > t.answered_at)
-  )
-  THEN UPDATE SET *
 WHEN NOT MATCHED THEN INSERT *;
+
+-- name: better_outputs
+-- A row where a staged answer is better than the one its key has: a better outcome, or an equal one that is newer.
+SELECT 1 AS better
+FROM (
+  -- The best of the staged answers of each key: ok, then truncated, then the rest; of equals the newest.
+SELECT
+  key.`review_id` AS `review_id`,
+  answer AS answer,
+  outcome,
+  error,
+  CASE WHEN place = 0 THEN usage END AS usage,
+  CASE WHEN place = 0 THEN cost END AS cost,
+  latency_ms,
+  CASE WHEN place = 0 THEN attempts ELSE 0 END AS attempts,
+  custom_outputs,
+  trace_id,
+  request_hash,
+  '20261123-060000-ab12' AS run_id,
+  answered_at
+FROM (
+  SELECT
+    *,
+    row_number() OVER (
+      PARTITION BY key.`review_id`
+      ORDER BY CASE outcome WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END, answered_at DESC, trace_id
+    ) AS pick
+  FROM rowcall_staged_20261123_060000_ab12 LATERAL VIEW posexplode(keys) e AS place, key
+) AS ranked
+WHERE pick = 1
+) AS s
+JOIN `main`.`bakehouse`.`review_triage` AS t ON t.`review_id` = s.`review_id`
+WHERE CASE s.outcome WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END < CASE t.outcome WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END OR (CASE s.outcome WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END = CASE t.outcome WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END AND s.answered_at > t.answered_at)
+LIMIT 1;
+
+-- name: update_outputs
+-- Publish staged answers that are better than those their keys have; publishing twice changes nothing.
+MERGE INTO `main`.`bakehouse`.`review_triage` AS t
+USING (
+  -- The best of the staged answers of each key: ok, then truncated, then the rest; of equals the newest.
+SELECT
+  key.`review_id` AS `review_id`,
+  answer AS answer,
+  outcome,
+  error,
+  CASE WHEN place = 0 THEN usage END AS usage,
+  CASE WHEN place = 0 THEN cost END AS cost,
+  latency_ms,
+  CASE WHEN place = 0 THEN attempts ELSE 0 END AS attempts,
+  custom_outputs,
+  trace_id,
+  request_hash,
+  '20261123-060000-ab12' AS run_id,
+  answered_at
+FROM (
+  SELECT
+    *,
+    row_number() OVER (
+      PARTITION BY key.`review_id`
+      ORDER BY CASE outcome WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END, answered_at DESC, trace_id
+    ) AS pick
+  FROM rowcall_staged_20261123_060000_ab12 LATERAL VIEW posexplode(keys) e AS place, key
+) AS ranked
+WHERE pick = 1
+) AS s
+ON t.`review_id` = s.`review_id`
+WHEN MATCHED AND (CASE s.outcome WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END < CASE t.outcome WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END OR (CASE s.outcome WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END = CASE t.outcome WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END AND s.answered_at > t.answered_at)) THEN UPDATE SET *;
 
 -- name: merge_traces
 -- Publish staged spans. Insert only: publishing twice changes nothing.

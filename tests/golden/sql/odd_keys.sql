@@ -237,47 +237,114 @@ GROUP BY rendered.request_hash;
 -- name: fetch
 SELECT request_hash, request, keys FROM `odd catalog`.`sche.ma`.`answers; DROP TABLE x__pending_20261123_060000_ab12`;
 
--- name: merge_outputs
--- Publish staged answers. A better outcome (ok, then truncated, then the rest) replaces a worse one, an equal one only if it
--- is newer; publishing twice changes nothing.
+-- name: insert_outputs
+-- Publish staged answers to keys that have none. Insert only, so of the table it reads the keys; publishing twice changes nothing.
 MERGE INTO `odd catalog`.`sche.ma`.`answers; DROP TABLE x` AS t
 USING (
+  -- The best of the staged answers of each key: ok, then truncated, then the rest; of equals the newest.
+SELECT
+  key.`order id` AS `order id`,
+  key.`Tag``s` AS `Tag``s`,
+  key.`It's` AS `It's`,
+  key.`day.of` AS `day.of`,
+  answer AS answer,
+  outcome,
+  error,
+  CASE WHEN place = 0 THEN usage END AS usage,
+  CASE WHEN place = 0 THEN cost END AS cost,
+  latency_ms,
+  CASE WHEN place = 0 THEN attempts ELSE 0 END AS attempts,
+  custom_outputs,
+  trace_id,
+  request_hash,
+  '20261123-060000-ab12' AS run_id,
+  answered_at
+FROM (
   SELECT
-    key.`order id` AS `order id`,
-    key.`Tag``s` AS `Tag``s`,
-    key.`It's` AS `It's`,
-    key.`day.of` AS `day.of`,
-    answer AS answer,
-    outcome,
-    error,
-    CASE WHEN place = 0 THEN usage END AS usage,
-    CASE WHEN place = 0 THEN cost END AS cost,
-    latency_ms,
-    CASE WHEN place = 0 THEN attempts ELSE 0 END AS attempts,
-    custom_outputs,
-    trace_id,
-    request_hash,
-    '20261123-060000-ab12' AS run_id,
-    answered_at
-  FROM (
-    SELECT
-      *,
-      row_number() OVER (
-        PARTITION BY key.`order id`, key.`Tag``s`, key.`It's`, key.`day.of`
-        ORDER BY CASE outcome WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END, answered_at DESC, trace_id
-      ) AS pick
-    FROM rowcall_staged_20261123_060000_ab12 LATERAL VIEW posexplode(keys) e AS place, key
-  ) AS ranked
-  WHERE pick = 1
+    *,
+    row_number() OVER (
+      PARTITION BY key.`order id`, key.`Tag``s`, key.`It's`, key.`day.of`
+      ORDER BY CASE outcome WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END, answered_at DESC, trace_id
+    ) AS pick
+  FROM rowcall_staged_20261123_060000_ab12 LATERAL VIEW posexplode(keys) e AS place, key
+) AS ranked
+WHERE pick = 1
 ) AS s
 ON t.`order id` = s.`order id` AND t.`Tag``s` = s.`Tag``s` AND t.`It's` = s.`It's` AND t.`day.of` = s.`day.of`
-WHEN MATCHED
-  AND (
-    CASE s.outcome WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END < CASE t.outcome WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END
-    OR (CASE s.outcome WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END = CASE t.outcome WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END AND s.answered_at > t.answered_at)
-  )
-  THEN UPDATE SET `order id` = s.`order id`, `Tag``s` = s.`Tag``s`, `It's` = s.`It's`, `day.of` = s.`day.of`, answer = s.answer, outcome = s.outcome, error = s.error, usage = s.usage, cost = s.cost, latency_ms = s.latency_ms, attempts = s.attempts, custom_outputs = s.custom_outputs, trace_id = s.trace_id, request_hash = s.request_hash, run_id = s.run_id, answered_at = s.answered_at
 WHEN NOT MATCHED THEN INSERT (`order id`, `Tag``s`, `It's`, `day.of`, answer, outcome, error, usage, cost, latency_ms, attempts, custom_outputs, trace_id, request_hash, run_id, answered_at) VALUES (s.`order id`, s.`Tag``s`, s.`It's`, s.`day.of`, s.answer, s.outcome, s.error, s.usage, s.cost, s.latency_ms, s.attempts, s.custom_outputs, s.trace_id, s.request_hash, s.run_id, s.answered_at);
+
+-- name: better_outputs
+-- A row where a staged answer is better than the one its key has: a better outcome, or an equal one that is newer.
+SELECT 1 AS better
+FROM (
+  -- The best of the staged answers of each key: ok, then truncated, then the rest; of equals the newest.
+SELECT
+  key.`order id` AS `order id`,
+  key.`Tag``s` AS `Tag``s`,
+  key.`It's` AS `It's`,
+  key.`day.of` AS `day.of`,
+  answer AS answer,
+  outcome,
+  error,
+  CASE WHEN place = 0 THEN usage END AS usage,
+  CASE WHEN place = 0 THEN cost END AS cost,
+  latency_ms,
+  CASE WHEN place = 0 THEN attempts ELSE 0 END AS attempts,
+  custom_outputs,
+  trace_id,
+  request_hash,
+  '20261123-060000-ab12' AS run_id,
+  answered_at
+FROM (
+  SELECT
+    *,
+    row_number() OVER (
+      PARTITION BY key.`order id`, key.`Tag``s`, key.`It's`, key.`day.of`
+      ORDER BY CASE outcome WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END, answered_at DESC, trace_id
+    ) AS pick
+  FROM rowcall_staged_20261123_060000_ab12 LATERAL VIEW posexplode(keys) e AS place, key
+) AS ranked
+WHERE pick = 1
+) AS s
+JOIN `odd catalog`.`sche.ma`.`answers; DROP TABLE x` AS t ON t.`order id` = s.`order id` AND t.`Tag``s` = s.`Tag``s` AND t.`It's` = s.`It's` AND t.`day.of` = s.`day.of`
+WHERE CASE s.outcome WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END < CASE t.outcome WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END OR (CASE s.outcome WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END = CASE t.outcome WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END AND s.answered_at > t.answered_at)
+LIMIT 1;
+
+-- name: update_outputs
+-- Publish staged answers that are better than those their keys have; publishing twice changes nothing.
+MERGE INTO `odd catalog`.`sche.ma`.`answers; DROP TABLE x` AS t
+USING (
+  -- The best of the staged answers of each key: ok, then truncated, then the rest; of equals the newest.
+SELECT
+  key.`order id` AS `order id`,
+  key.`Tag``s` AS `Tag``s`,
+  key.`It's` AS `It's`,
+  key.`day.of` AS `day.of`,
+  answer AS answer,
+  outcome,
+  error,
+  CASE WHEN place = 0 THEN usage END AS usage,
+  CASE WHEN place = 0 THEN cost END AS cost,
+  latency_ms,
+  CASE WHEN place = 0 THEN attempts ELSE 0 END AS attempts,
+  custom_outputs,
+  trace_id,
+  request_hash,
+  '20261123-060000-ab12' AS run_id,
+  answered_at
+FROM (
+  SELECT
+    *,
+    row_number() OVER (
+      PARTITION BY key.`order id`, key.`Tag``s`, key.`It's`, key.`day.of`
+      ORDER BY CASE outcome WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END, answered_at DESC, trace_id
+    ) AS pick
+  FROM rowcall_staged_20261123_060000_ab12 LATERAL VIEW posexplode(keys) e AS place, key
+) AS ranked
+WHERE pick = 1
+) AS s
+ON t.`order id` = s.`order id` AND t.`Tag``s` = s.`Tag``s` AND t.`It's` = s.`It's` AND t.`day.of` = s.`day.of`
+WHEN MATCHED AND (CASE s.outcome WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END < CASE t.outcome WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END OR (CASE s.outcome WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END = CASE t.outcome WHEN 'ok' THEN 0 WHEN 'truncated' THEN 1 ELSE 2 END AND s.answered_at > t.answered_at)) THEN UPDATE SET `order id` = s.`order id`, `Tag``s` = s.`Tag``s`, `It's` = s.`It's`, `day.of` = s.`day.of`, answer = s.answer, outcome = s.outcome, error = s.error, usage = s.usage, cost = s.cost, latency_ms = s.latency_ms, attempts = s.attempts, custom_outputs = s.custom_outputs, trace_id = s.trace_id, request_hash = s.request_hash, run_id = s.run_id, answered_at = s.answered_at;
 
 -- name: merge_traces
 -- Publish staged spans. Insert only: publishing twice changes nothing.

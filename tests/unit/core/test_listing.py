@@ -21,7 +21,15 @@ STRUCT = "struct<result:string,errormessage:string>"
 PENDING = "`main`.`sales`.`answers__pending_20261123_060000_ab12`"
 REPLIES = "`main`.`sales`.`answers__replies_20261123_060000_ab12`"
 BEFORE = ["count the rows", "preview", "schema", "schema", "table", "table", "table", "the row of the run"]
-AFTER = ["publish answers", "publish traces", "summary", "the row of the run, again", "tidy up"]
+AFTER = [
+    "publish answers",
+    "publish traces",
+    "are there better ones than before",
+    "if so, publish them",
+    "summary",
+    "the row of the run, again",
+    "tidy up",
+]
 
 
 def plan(engine: dict[str, Any] | str, task: str, *returns: str | None, pending: int = 100) -> RunPlan:
@@ -86,9 +94,11 @@ def test_the_statements_around_the_asking_are_those_that_are_sent() -> None:
         statements.merge_run,
         statements.pending,
     ]
-    assert listed[-6:] == [
-        statements.merge_outputs,
+    assert listed[-8:] == [
+        statements.insert_outputs,
         statements.merge_traces,
+        statements.better_outputs,
+        statements.update_outputs,
         statements.summary,
         statements.merge_run,
         f"DROP TABLE IF EXISTS {PENDING}",

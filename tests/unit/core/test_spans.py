@@ -212,7 +212,7 @@ class TestContent:
         root, _, agent = self.all_spans("preview", request="q" * 10_000)
         assert attributes(root)["rowcall.request"] == "q" * PREVIEW + "… (10000 characters)"
         assert attributes(root)["rowcall.answer"] == "SECRET answer"
-        assert attributes(agent)["mlflow.spanInputs"] == '{"q": "SECRET"}'
+        assert attributes(agent)["mlflow.spanInputs"] == '{"q":"SECRET"}'
 
     def test_full_has_a_limit_too(self) -> None:
         said = attributes(self.all_spans("full", request="q" * (MAX_CONTENT + 1))[0])["rowcall.request"]
@@ -250,7 +250,7 @@ class TestOverflow:
         trace = trace_of(raw_span(attributes={"mlflow.spanOutputs": json.dumps(outputs), "n": "1"}))
         span = call_spans(call(Reply(Outcome.OK, trace=json.dumps(trace))), "r", KEPT)[-1]
         assert json.loads(span["overflow"]["mlflow.spanOutputs"]) == outputs
-        assert attributes(span)["mlflow.spanOutputs"].startswith('{"pages": ["ppp')
+        assert attributes(span)["mlflow.spanOutputs"].startswith('{"pages":["ppp')
         assert attributes(span)["n"] == 1
 
     def test_what_is_left_out_is_kept_too(self) -> None:

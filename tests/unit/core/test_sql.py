@@ -193,10 +193,11 @@ def test_every_statement_is_one_that_sqlglot_knows(name: str) -> None:
         assert not list(parsed.find_all(exp.Command))
 
 
+@pytest.mark.parametrize("statement", ["insert_outputs", "better_outputs", "update_outputs"])
 @pytest.mark.parametrize("name", CASES)
-def test_a_statement_names_no_table_but_those_of_its_job(name: str) -> None:
+def test_a_statement_names_no_table_but_those_of_its_job(name: str, statement: str) -> None:
     statements = bound_statements(CASES[name])
-    merged = sqlglot.parse_one(statements["merge_outputs"], read="databricks")
+    merged = sqlglot.parse_one(statements[statement], read="databricks")
     created = sqlglot.parse_one(statements["create outputs"], read="databricks")
     target = created.find(exp.Table)
     assert target is not None

@@ -1,6 +1,7 @@
 """The loop inside one task, against an endpoint and a journal in memory."""
 
 import asyncio
+import gc
 import json
 import re
 import threading
@@ -18,7 +19,7 @@ from rowcall.core.limits import ALIKE_ROWS, REFUSALS, Budget
 from rowcall.core.progress import STOP_NOTE
 from rowcall.core.records import ErrorKind, HttpFailure, HttpReply, HttpRequest
 from rowcall.core.retry import RetryPolicy
-from rowcall.engines.worker import run_task
+from rowcall.engines.worker import COLLECT_AFTER, run_task
 from rowcall.testing import FakeEndpoint, MemoryJournal, error_reply, responses_reply
 from tasks import ask, recipe, rows
 
@@ -37,6 +38,23 @@ def test_every_row_is_asked_once_and_answered_under_its_keys():
         ("echo: b", 1),
         ("echo: c", 0),
     }
+
+
+class Looking(FakeEndpoint):
+    """Looks at what there is in the process while it is asked."""
+
+    collects_after = 0
+
+    async def send(self, request: HttpRequest) -> HttpReply | HttpFailure:
+        self.collects_after = gc.get_threshold()[0]
+        return await super().send(request)
+
+
+def test_python_looks_for_garbage_less_often_while_a_task_goes_on():
+    before, endpoint = gc.get_threshold(), Looking()
+    ask(recipe(endpoint, MemoryJournal()), rows(["a"]))
+    assert endpoint.collects_after == max(COLLECT_AFTER, before[0])
+    assert gc.get_threshold() == before
 
 
 @pytest.mark.parametrize("share", [1, 3, 8])

@@ -66,11 +66,11 @@ def read(payload: object, body: bytes = b"") -> Reply:
     refusal = "".join(text(message.get("refusal")) or "" for message in messages)
     finish = _finish(reply)
     if refusal or finish == "content_filter":
-        return about(reply, Outcome.REFUSED, text=answer or refusal or None, finish_reason=finish)
+        return about(reply, Outcome.REFUSED, text=answer or refusal or None, finished=finish)
     if finish == "length":
-        return about(reply, Outcome.TRUNCATED, text=answer or None, finish_reason=finish)
+        return about(reply, Outcome.TRUNCATED, text=answer or None, finished=finish)
     found = answer if answer.strip() else None
-    return about(reply, Outcome.OK if found else Outcome.EMPTY, text=found, finish_reason=finish)
+    return about(reply, Outcome.OK if found else Outcome.EMPTY, text=found, finished=finish)
 
 
 def _messages(reply: Mapping[str, object]) -> Iterator[Mapping[str, object]]:

@@ -48,9 +48,10 @@ def about(
     *,
     text: str | None = None,
     error: CallError | None = None,
-    finish_reason: str | None = None,
+    finished: str | None = None,
 ) -> Reply:
-    """A reply with this outcome and all that a parsed reply says beside its answer."""
+    """A reply with this outcome and all that a parsed reply says beside its answer. `finished` is its finish reason, where it says
+    that elsewhere."""
     databricks_output = mapping(reply.get("databricks_output"))
     trace = mapping(databricks_output.get("trace"))
     info = mapping(trace.get("info"))
@@ -59,7 +60,6 @@ def about(
         info.get("trace_id"),
         info.get("request_id"),
     )
-    reason = mapping(reply.get("incomplete_details")).get("reason")
     return Reply(
         outcome=outcome,
         text=text,
@@ -67,11 +67,16 @@ def about(
         usage=_usage(mapping(reply.get("usage"))),
         model=_name(reply.get("model")),
         response_id=_name(reply.get("id")),
-        finish_reason=_name(finish_reason) or _name(reason) or _name(reply.get("status")),
+        finish_reason=_name(finished) or finish_reason(reply),
         custom_outputs=json_text(reply.get("custom_outputs")),
         trace_id=next((name for value in trace_ids if (name := _name(value))), None),
         trace=json_text(trace),
     )
+
+
+def finish_reason(reply: Mapping[str, object]) -> str | None:
+    """Why a reply of the Responses API ends where it does."""
+    return _name(mapping(reply.get("incomplete_details")).get("reason")) or _name(reply.get("status"))
 
 
 def _name(value: object) -> str | None:

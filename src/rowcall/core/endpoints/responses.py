@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from rowcall.core.answer import AnswerSchema
 from rowcall.core.endpoints.content import for_responses, speaker, words
-from rowcall.core.endpoints.envelope import about, error_of, unreadable
+from rowcall.core.endpoints.envelope import about, error_of, finish_reason, unreadable
 from rowcall.core.loose import mapping, sequence, text
 from rowcall.core.records import CallError, ErrorKind, Outcome, Reply
 
@@ -77,22 +77,21 @@ def _goes_on(run: Mapping[str, object]) -> bool:
 
 
 def _answer(response: Mapping[str, object]) -> Reply:
-    empty = about(response)
     contents = list(_contents(response))
     said = "".join(map(words, contents))
     refusals = [text(part.get("refusal")) or "" for content in contents for part in _parts(content, "refusal")]
     answer = said if said.strip() else None
-    if refusals or empty.finish_reason == "content_filter":
-        return replace(empty, outcome=Outcome.REFUSED, text=answer or "".join(refusals) or None)
+    if refusals or finish_reason(response) == "content_filter":
+        return about(response, Outcome.REFUSED, text=answer or "".join(refusals) or None)
     if response.get("status") == "incomplete" or mapping(response.get("incomplete_details")):
-        return replace(empty, outcome=Outcome.TRUNCATED, text=answer)
+        return about(response, Outcome.TRUNCATED, text=answer)
     if answer is not None:
-        return replace(empty, outcome=Outcome.OK, text=answer)
+        return about(response, Outcome.OK, text=answer)
     if response.get("status") in _GOES_ON:
         # Asking again would start a second background run, so this must not look like a reply to retry.
         message = "the endpoint answers in the background; leave out the parameter background"
-        return replace(empty, outcome=Outcome.ERROR, error=CallError(ErrorKind.BAD_REQUEST, message))
-    return empty
+        return about(response, Outcome.ERROR, error=CallError(ErrorKind.BAD_REQUEST, message))
+    return about(response)
 
 
 def _contents(response: Mapping[str, object]) -> Iterator[object]:
