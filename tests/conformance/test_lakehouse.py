@@ -72,3 +72,13 @@ def test_a_file_that_cannot_be_read_is_told(house: Lakehouse, tmp_path: Path):
     bad.write_text("no Parquet")
     with pytest.raises(SqlError, match=r"(?i)parquet"):
         session.view_of_files("bad_files", [str(good), str(bad)])
+
+
+def test_files_whose_columns_differ_in_what_they_allow_are_read_all_the_same(house: Lakehouse, tmp_path: Path):
+    session = SparkSqlSession(house.spark, KIND, house)
+    paths = [str(tmp_path / f"{n}.parquet") for n in range(41)]
+    for n, path in enumerate(paths):
+        schema = pa.schema([pa.field("n", pa.int64(), nullable=n < 40)])
+        parquet.write_table(pa.table({"n": [7]}, schema=schema), path)
+    session.view_of_files("nullable_or_not", paths)
+    assert session.query("SELECT sum(n) AS n FROM nullable_or_not") == [{"n": 287}]

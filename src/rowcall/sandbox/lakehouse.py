@@ -75,7 +75,7 @@ class Lakehouse:
 
     def gathered(self, name: str, paths: Sequence[str]) -> Sequence[str]:
         """The rows of small files in one, until the next ones of that name. Sail opens each file in a thread of its own, and what a
-        thread has used is let go of late. What cannot be read is left as it is: that is for Sail to tell."""
+        thread has used is let go of late. What cannot be read, or put together, is left as it is: that is for Sail to tell."""
         import pyarrow as pa
         from pyarrow import parquet
 
@@ -86,7 +86,7 @@ class Lakehouse:
             with parquet.ParquetWriter(file, parquet.read_schema(paths[0]), use_dictionary=False) as writer:
                 for first in range(0, len(paths), _FILES_AT_ONCE):
                     writer.write_table(pa.concat_tables(map(parquet.read_table, paths[first : first + _FILES_AT_ONCE])))
-        except (OSError, pa.ArrowException):
+        except (OSError, ValueError, pa.ArrowException):
             return paths
         self._gathered_of[name] = file
         if before is not None:
