@@ -135,8 +135,7 @@ class Publisher:
             self.session.view_of_files(self.how.staged, self.journal.paths(some))
             for merge in self.how.merges:
                 self._execute(merge)
-            if self.how.better and self.session.query(self.how.better):
-                self._execute(self.how.update)
+            repeated(self.session, self._update)
             self.published.update(some)
 
     def export(self) -> None:
@@ -168,7 +167,7 @@ class Publisher:
         names, spent = self.journal.segments(), self._slot_seconds()
         if not names:
             return report.Tally(slot_seconds=spent)
-        self.session.view_of_files(self.how.staged, self.journal.paths(names))
+        self.session.view_of_files(self.how.staged, self.journal.paths(names), report.SUMMARY_COLUMNS)
         return report.tally(self.session.query(self.how.summary), spent)
 
     def _slot_seconds(self) -> Seconds:
@@ -182,6 +181,11 @@ class Publisher:
         """Write, or replace, the row of the run."""
         self.session.view_of_files(self.how.staged, [self.journal.write_record("run", report.record(row))])
         self._execute(self.how.merge_run)
+
+    def _update(self) -> None:
+        """Publish what is better than before. A journal of an earlier version has it in its MERGE."""
+        if self.how.better and self.session.query(self.how.better):
+            self.session.execute(self.how.update)
 
     def _execute(self, statement: str) -> None:
         repeated(self.session, partial(self.session.execute, statement))

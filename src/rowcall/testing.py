@@ -213,7 +213,7 @@ class FakeSqlSession:
     def drop_table(self, name: str) -> None:
         self.statements.append(f"DROP TABLE IF EXISTS {name}")
 
-    def view_of_files(self, name: str, paths: Sequence[str]) -> None:
+    def view_of_files(self, name: str, paths: Sequence[str], columns: Sequence[str] = ()) -> None:
         self.statements.append(f"view {name} of {', '.join(paths)}")
 
     def fan_out(self, query: str, tasks: int, work: TaskWork) -> list[Row]:

@@ -24,8 +24,9 @@ from rowcall.core.retry import Again, RetryPolicy, decide
 from rowcall.core.window import Sent, Window
 
 ATTEMPTS = 5
-CPU_SECONDS = 0.0004
-"""What a call costs a task's event loop; `run.py C` measures it."""
+CPU_SECONDS = 0.0005
+"""What a call costs a task's event loop, its waits for the interpreter and for one of two cores included: where nothing else bounds
+a run, it is a row's time. `run.py C` measures it."""
 
 
 @dataclass(frozen=True, slots=True)

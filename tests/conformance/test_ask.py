@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
+from pyspark.errors import AnalysisException
 
 import rowcall
 from rowcall.adapters.journal import FolderJournals
@@ -158,6 +159,28 @@ def test_rows_that_nobody_reads_any_more_are_dropped(on_spark: Ask, house: Lakeh
     kept = [name for name in names if name.startswith("asked_old__rowcall_rows_")]
     assert len(kept) == 3, "those of the two calls, and one that is somebody's own"
     assert "asked_old__rowcall_rows_mine" in kept
+
+
+class NotListing:
+    """A session whose user may not see what else is in a schema."""
+
+    def __init__(self, spark: Any) -> None:
+        self._spark = spark
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._spark, name)
+
+    def sql(self, statement: str, **how: Any) -> Any:
+        if statement.startswith("SHOW TABLES"):
+            raise AnalysisException("[INSUFFICIENT_PERMISSIONS] User does not have USE SCHEMA")
+        return self._spark.sql(statement, **how)
+
+
+def test_who_may_not_list_the_tables_of_a_schema_is_answered_all_the_same(options: Options, house: Lakehouse) -> None:
+    frame = house.spark.range(1).selectExpr("id", "'a' AS text")
+    how: dict[str, Any] = {"key": "id", "outputs": "main.test.asked_unseen", "engine": {"fan_out": "driver"}}
+    found = rowcall.ask(frame, "Say {text}", "app:echo", spark=NotListing(house.spark), options=options, **how)
+    assert [row["answer"] for row in found.collect()] == ["Say a"]
 
 
 def test_two_endpoints_answer_side_by_side_into_one_table(on_spark: Ask, bench: Bench) -> None:

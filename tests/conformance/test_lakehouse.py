@@ -1,5 +1,6 @@
 """The embedded lakehouse keeps its tables for the next process, wherever its folder is."""
 
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -8,7 +9,7 @@ from pyarrow import parquet
 
 from rowcall.adapters.spark import SparkSqlSession
 from rowcall.core.errors import SetupError, SqlError
-from rowcall.sandbox.lakehouse import KIND, Lakehouse, open_lakehouse
+from rowcall.sandbox.lakehouse import KIND, MOST_FILES, Lakehouse, open_lakehouse
 
 
 @pytest.mark.parametrize("folder", ["plain", "with space é %20"])
@@ -53,32 +54,68 @@ def test_names_it_cannot_keep_are_refused(house: Lakehouse, name: str):
         house.forget(name)
 
 
-def test_many_files_are_read_as_one_and_a_view_can_be_made_anew(house: Lakehouse, tmp_path: Path):
-    session = SparkSqlSession(house.spark, KIND, house)
-    paths = [str(tmp_path / f"{n}.parquet") for n in range(45)]
+def files_of(folder: Path, count: int) -> list[str]:
+    paths = [str(folder / f"{n}.parquet") for n in range(count)]
     for n, path in enumerate(paths):
         parquet.write_table(pa.table({"n": [n, None], "nested": [[{"text": f"{n}"}], []]}), path)
-    for some in (paths, paths[:1], paths[3:5]):
+    return paths
+
+
+def gathered(house: Lakehouse) -> list[Path]:
+    return list(house.folder.glob(".gathered-*/*"))
+
+
+def test_many_files_are_read_as_one_which_goes_with_the_view(house: Lakehouse, tmp_path: Path):
+    session, paths, others = SparkSqlSession(house.spark, KIND, house), files_of(tmp_path, 45), gathered(house)
+    for some in (paths, paths[2:], paths[:1], paths, paths[3:5]):
         session.view_of_files("many_files", some)
         found = session.query("SELECT n, nested[0].text AS text FROM many_files WHERE n IS NOT NULL ORDER BY n")
         assert [(row["n"], row["text"]) for row in found] == [(n, f"{n}") for n in map(paths.index, some)]
         assert session.query("SELECT count(*) AS n FROM many_files") == [{"n": 2 * len(some)}]
+        assert len(gathered(house)) == len(others) + (len(some) > 40)
 
 
-def test_a_file_that_cannot_be_read_is_told(house: Lakehouse, tmp_path: Path):
-    session = SparkSqlSession(house.spark, KIND, house)
-    good, bad = tmp_path / "good.parquet", tmp_path / "bad.parquet"
-    parquet.write_table(pa.table({"n": [1]}), good)
-    bad.write_text("no Parquet")
-    with pytest.raises(SqlError, match=r"(?i)parquet"):
-        session.view_of_files("bad_files", [str(good), str(bad)])
+def test_of_very_many_files_only_the_columns_that_are_needed_are_put_together(house: Lakehouse, tmp_path: Path):
+    session, paths, others = (
+        SparkSqlSession(house.spark, KIND, house),
+        files_of(tmp_path, MOST_FILES + 1),
+        gathered(house),
+    )
+    session.view_of_files("very_many_files", paths)
+    assert gathered(house) == others
+    session.view_of_files("very_many_files", paths, ["n"])
+    assert session.query("SELECT max(n) AS n FROM very_many_files") == [{"n": MOST_FILES}]
+    (made,) = set(gathered(house)) - set(others)
+    assert parquet.read_schema(made).names == ["n"]
+    session.view_of_files("very_many_files", paths[:1])
+
+
+@pytest.mark.parametrize("place", [0, 30])
+def test_a_file_that_cannot_be_read_is_told(house: Lakehouse, tmp_path: Path, place: int):
+    session, paths, others = SparkSqlSession(house.spark, KIND, house), files_of(tmp_path, 45), gathered(house)
+    Path(paths[place]).write_text("no Parquet")
+    with pytest.raises(SqlError, match=r"(?i)parquet"):  # noqa: PT012 (now, or when it is read)
+        session.view_of_files("bad_files", paths)
+        session.query("SELECT max(nested) FROM bad_files")
+    assert gathered(house) == others
 
 
 def test_files_whose_columns_differ_in_what_they_allow_are_read_all_the_same(house: Lakehouse, tmp_path: Path):
-    session = SparkSqlSession(house.spark, KIND, house)
+    session, others = SparkSqlSession(house.spark, KIND, house), gathered(house)
     paths = [str(tmp_path / f"{n}.parquet") for n in range(41)]
     for n, path in enumerate(paths):
         schema = pa.schema([pa.field("n", pa.int64(), nullable=n < 40)])
         parquet.write_table(pa.table({"n": [7]}, schema=schema), path)
     session.view_of_files("nullable_or_not", paths)
     assert session.query("SELECT sum(n) AS n FROM nullable_or_not") == [{"n": 287}]
+    assert gathered(house) == others
+
+
+def test_what_a_killed_process_has_gathered_goes_after_a_day(tmp_path: Path):
+    old, new = tmp_path / ".gathered-old", tmp_path / ".gathered-new"
+    for folder in (old, new):
+        folder.mkdir()
+        (folder / "rows.parquet").touch()
+    os.utime(old, (1_700_000_000, 1_700_000_000))
+    open_lakehouse(tmp_path).stop()
+    assert [path.name for path in tmp_path.glob(".gathered-*")] == [".gathered-new"]

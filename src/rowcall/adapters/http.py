@@ -35,7 +35,7 @@ class ReplyTooLargeError(Exception):
 async def connect(login: Login) -> AsyncGenerator[EndpointClient]:
     """A client that logs in as `login` says. The worker owns the limit, so the pool has none."""
     connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=300)
-    async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
+    async with aiohttp.ClientSession(connector=connector, auto_decompress=True) as session:
         yield AiohttpClient(session, await asyncio.to_thread(credentials, login))
 
 

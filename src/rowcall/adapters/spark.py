@@ -34,7 +34,7 @@ class TableFolders(Protocol):
 
     def register(self) -> None: ...
 
-    def gathered(self, name: str, paths: Sequence[str]) -> Sequence[str]: ...
+    def gathered(self, name: str, paths: Sequence[str], columns: Sequence[str]) -> Sequence[str]: ...
 
 
 class SparkSqlSession:
@@ -114,8 +114,8 @@ class SparkSqlSession:
         if self._folders:
             self._folders.forget(name)
 
-    def view_of_files(self, name: str, paths: Sequence[str]) -> None:
-        files = self._folders.gathered(name, paths) if self._folders else paths
+    def view_of_files(self, name: str, paths: Sequence[str], columns: Sequence[str] = ()) -> None:
+        files = self._folders.gathered(name, paths, columns) if self._folders else paths
         with self._sending(f"read {len(paths)} Parquet files"):
             self._spark.read.parquet(*files).createOrReplaceTempView(name)
 

@@ -118,7 +118,7 @@ class WarehouseSqlSession:
     def drop_table(self, name: str) -> None:
         self.execute(f"DROP TABLE IF EXISTS {name}")
 
-    def view_of_files(self, name: str, paths: Sequence[str]) -> None:
+    def view_of_files(self, name: str, paths: Sequence[str], columns: Sequence[str] = ()) -> None:  # noqa: ARG002 (it asks for no more)
         self.execute(f"CREATE OR REPLACE TEMPORARY VIEW {identifier(name)} AS\n{read_files(paths)}")
 
     def fan_out(self, query: str, tasks: int, work: TaskWork) -> list[Row]:  # noqa: ARG002 (the port's parameters)

@@ -94,8 +94,9 @@ class SqlSession(Protocol):
         """Drop a table and its files if it exists. `name` is quoted SQL."""
         ...
 
-    def view_of_files(self, name: str, paths: Sequence[str]) -> None:
-        """Make Parquet files readable as the temporary view `name`, replacing an earlier one."""
+    def view_of_files(self, name: str, paths: Sequence[str], columns: Sequence[str] = ()) -> None:
+        """Make Parquet files readable as the temporary view `name`, replacing an earlier one. No other columns than `columns` are
+        asked for, where they are given."""
         ...
 
     def fan_out(self, query: str, tasks: int, work: "TaskWork") -> list[Row]:

@@ -124,6 +124,10 @@ def row_of(found: Mapping[str, Any]) -> RunRow:
     return RunRow(**{**given, **kept})
 
 
+SUMMARY_COLUMNS = ("request_hash", "outcome", "error", "usage", "cost", "attempts", "trace_id", "answered_at")
+"""Of a segment, what `sql/statements/summary.sql` looks at."""
+
+
 def tally(rows: Sequence[Mapping[str, Any]], slot_seconds: Seconds | None = None) -> Tally:
     """Read the rows of `sql/statements/summary.sql`. Of what a run of an earlier version left, they lack some columns."""
     failures: dict[str, int] = {}

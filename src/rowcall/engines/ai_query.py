@@ -303,7 +303,7 @@ class _Waves:
             return way.ask.first(rows)
         segments = self._journal.segments()
         if segments:
-            self._session.view_of_files(way.ask.settled, self._journal.paths(segments))
+            self._session.view_of_files(way.ask.settled, self._journal.paths(segments), ["request_hash"])
         return way.ask.next(self._asked.number, rows, settled=bool(segments))
 
     def _failed(self, error: SqlError, rows: int) -> None:

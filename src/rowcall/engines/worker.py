@@ -13,14 +13,12 @@ speculative task asks only what is missing. No row raises: what goes wrong with 
 """
 
 import asyncio
-import gc
 import json
 import math
-import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING
@@ -46,6 +44,7 @@ from rowcall.core.slots import CLIENT_CPU, Seconds, SlotState, SlotTime, summed
 from rowcall.core.spans import LateSpans, told
 from rowcall.engines.caller import Caller, unasked
 from rowcall.engines.gate import Gate
+from rowcall.engines.interpreter import set_for_tasks
 from rowcall.engines.keeping import keep
 from rowcall.engines.recipe import Recipe, Row
 from rowcall.engines.seat import attempt_name, seated
@@ -58,10 +57,6 @@ MANIFEST_NOTE = "manifest"
 """Written by the driver before any task starts."""
 LOOK_SECONDS = 1.0
 """Between looks at the notes, where answers may stay unsaved for longer."""
-COLLECT_AFTER = 20_000
-"""Objects more than before, until Python looks for those that only hold one another."""
-SWITCH_SECONDS = 0.001
-"""For how long a thread may keep the loop that makes the calls waiting for the interpreter."""
 
 
 def run_task(
@@ -71,24 +66,9 @@ def run_task(
     is for who may want this attempt to leave, from another thread."""
     import pyarrow as pa
 
-    with _interpreter_for_tasks():
+    with set_for_tasks():
         progress = asyncio.run(_attempt(recipe, batches, part, stopping or Stopping(recipe.deadline_ns)))
     yield pa.RecordBatch.from_pydict({"report": [json.dumps(asdict(progress))]})
-
-
-@contextmanager
-def _interpreter_for_tasks() -> Generator[None]:
-    """A task holds thousands of objects until they are durable. Python takes that for garbage piling up, and goes through all there
-    is in the process again and again: a tenth of a task's time. While a thread makes them durable, it lets the loop wait for 5 ms
-    each time it has sent or received something: another tenth of the rows a second (both seen with Python 3.11)."""
-    threshold, interval = gc.get_threshold(), sys.getswitchinterval()
-    gc.set_threshold(max(COLLECT_AFTER, threshold[0]), *threshold[1:])
-    sys.setswitchinterval(min(SWITCH_SECONDS, interval))
-    try:
-        yield
-    finally:
-        gc.set_threshold(*threshold)
-        sys.setswitchinterval(interval)
 
 
 async def _attempt(recipe: Recipe, batches: Batches, part: int | None, stopping: Stopping) -> Progress:

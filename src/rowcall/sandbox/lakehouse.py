@@ -11,12 +11,14 @@ import hashlib
 import os
 import re
 import shutil
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory, gettempdir
+from tempfile import gettempdir
 from typing import Any
 
 from rowcall.core.errors import SetupError
@@ -28,7 +30,9 @@ KIND = "embedded lakehouse"
 DEFAULT_CATALOG = "main"
 MOST_FILES = 200
 """What a MERGE reads at once is in the memory of the one process: so many segments are some 30,000 answers with their spans."""
-_FILES_AT_ONCE = 20
+_FEW_FILES = 20
+_GATHERED = ".gathered-"
+_OLD_SECONDS = 24 * 3600.0
 _AT_ONCE = "0"
 _IDLE_SECONDS = str(30 * 24 * 3600)
 _PLAIN = re.compile(r"[A-Za-z0-9_./-]+")
@@ -43,8 +47,8 @@ class Lakehouse:
         self.spark = spark
         self._server = server
         self._registered: set[Path] = set()
-        self._gathered = TemporaryDirectory(prefix="rowcall-")
-        self._gathered_of: dict[str, Path] = {}
+        self._gathered: dict[str, Path] = {}
+        self._own_folder = folder / f"{_GATHERED}{uuid.uuid4().hex}"
 
     def create_schema(self, name: str) -> str:
         """The statement that makes a schema whose tables are folders; `name` is quoted."""
@@ -73,30 +77,36 @@ class Lakehouse:
                     self.spark.sql(statement)
                     self._registered.add(place)
 
-    def gathered(self, name: str, paths: Sequence[str]) -> Sequence[str]:
-        """The rows of small files in one, until the next ones of that name. Sail opens each file in a thread of its own, and what a
-        thread has used is let go of late. What cannot be read, or put together, is left as it is: that is for Sail to tell."""
+    def gathered(self, name: str, paths: Sequence[str], columns: Sequence[str]) -> Sequence[str]:
+        """The rows of many small files in one, until the next files of that name. Sail opens each file in a thread of its own, and
+        what a thread has used is let go of late. Few files are left as they are; so are more than `MOST_FILES`, unless only some
+        columns are needed, and what cannot be read or put together: that is for Sail to tell."""
         import pyarrow as pa
         from pyarrow import parquet
 
-        if len(paths) == 1:
-            return paths
-        before, file = self._gathered_of.get(name), Path(self._gathered.name) / f"{name}-{uuid.uuid4().hex}.parquet"
-        try:
-            with parquet.ParquetWriter(file, parquet.read_schema(paths[0]), use_dictionary=False) as writer:
-                for first in range(0, len(paths), _FILES_AT_ONCE):
-                    writer.write_table(pa.concat_tables(map(parquet.read_table, paths[first : first + _FILES_AT_ONCE])))
-        except (OSError, ValueError, pa.ArrowException):
-            return paths
-        self._gathered_of[name] = file
-        if before is not None:
+        if before := self._gathered.pop(name, None):
             before.unlink(missing_ok=True)
+        if len(paths) <= _FEW_FILES or (len(paths) > MOST_FILES and not columns):
+            return paths
+        file = self._own_folder / f"{uuid.uuid4().hex}.parquet"
+        read = partial(parquet.read_table, columns=list(columns) or None)
+        try:
+            file.parent.mkdir(exist_ok=True)
+            with parquet.ParquetWriter(file, read(paths[0]).schema, use_dictionary=False) as writer:
+                for first in range(0, len(paths), _FEW_FILES):
+                    writer.write_table(pa.concat_tables(map(read, paths[first : first + _FEW_FILES])))
+        except BaseException as error:
+            file.unlink(missing_ok=True)
+            if isinstance(error, OSError | ValueError | pa.ArrowException):
+                return paths
+            raise
+        self._gathered[name] = file
         return [str(file)]
 
     def stop(self) -> None:
         self.spark.stop()
         stop_child(self._server)
-        self._gathered.cleanup()
+        shutil.rmtree(self._own_folder, ignore_errors=True)
 
 
 def open_lakehouse(folder: Path, catalogs: Sequence[str] = (), modules: Sequence[str] = ()) -> Lakehouse:
@@ -105,6 +115,7 @@ def open_lakehouse(folder: Path, catalogs: Sequence[str] = (), modules: Sequence
     if find_spec("pysail") is None or find_spec("pyspark") is None:
         raise SetupError("the embedded lakehouse needs the extra `local`: pip install 'rowcall[local]'")
     folder = _plain_path(folder)
+    _forget_gathered(folder)
     names = sorted({DEFAULT_CATALOG, *catalogs, *(path.name for path in folder.iterdir() if _is_plain(path))})
     environment = {**os.environ, **_settings(names)}
     server, ready = start_child(f"the {KIND}", "rowcall.sandbox.sail_server", modules, folder / "sail.log", environment)
@@ -119,6 +130,14 @@ def open_lakehouse(folder: Path, catalogs: Sequence[str] = (), modules: Sequence
         stop_child(server)
         raise
     return lakehouse
+
+
+def _forget_gathered(folder: Path) -> None:
+    """Remove what killed processes have gathered. No statement takes as long."""
+    for left in folder.glob(f"{_GATHERED}*"):
+        with suppress(OSError):  # it went meanwhile
+            if time.time() - left.stat().st_mtime > _OLD_SECONDS:
+                shutil.rmtree(left)
 
 
 def _give_up_soon(spark: Any) -> None:

@@ -83,7 +83,7 @@ class StagedSession(FakeSqlSession):
         assert "__replies_" in name
         self.replies = None
 
-    def view_of_files(self, name: str, paths: Sequence[str]) -> None:
+    def view_of_files(self, name: str, paths: Sequence[str], columns: Sequence[str] = ()) -> None:
         assert sorted(paths) == self.journal.paths(self.journal.segments())
         self.settled = self.journal.answered_hashes()
 

@@ -1,10 +1,8 @@
 """The loop inside one task, against an endpoint and a journal in memory."""
 
 import asyncio
-import gc
 import json
 import re
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -20,7 +18,7 @@ from rowcall.core.limits import ALIKE_ROWS, REFUSALS, Budget
 from rowcall.core.progress import STOP_NOTE
 from rowcall.core.records import ErrorKind, HttpFailure, HttpReply, HttpRequest
 from rowcall.core.retry import RetryPolicy
-from rowcall.engines.worker import COLLECT_AFTER, SWITCH_SECONDS, run_task
+from rowcall.engines.worker import run_task
 from rowcall.testing import FakeEndpoint, MemoryJournal, error_reply, responses_reply
 from tasks import ask, recipe, rows
 
@@ -39,23 +37,6 @@ def test_every_row_is_asked_once_and_answered_under_its_keys():
         ("echo: b", 1),
         ("echo: c", 0),
     }
-
-
-class Looking(FakeEndpoint):
-    """Looks at what there is in the process while it is asked."""
-
-    seen = (0, 0.0)
-
-    async def send(self, request: HttpRequest) -> HttpReply | HttpFailure:
-        self.seen = gc.get_threshold()[0], sys.getswitchinterval()
-        return await super().send(request)
-
-
-def test_the_interpreter_is_set_for_a_task_while_it_goes_on():
-    before, endpoint = (gc.get_threshold(), sys.getswitchinterval()), Looking()
-    ask(recipe(endpoint, MemoryJournal()), rows(["a"]))
-    assert endpoint.seen == (COLLECT_AFTER, pytest.approx(SWITCH_SECONDS))
-    assert (gc.get_threshold(), sys.getswitchinterval()) == before
 
 
 @pytest.mark.parametrize("share", [1, 3, 8])
