@@ -161,7 +161,7 @@ class TestPlan:
         shown = self.shown(plan(), statements=True)
         for name, _ in statements_of(plan()):
             assert f"-- {name}\n" in shown
-        assert shown.count("MERGE INTO") == 4
+        assert shown.count("MERGE INTO") == 5
 
     def test_previews_requests_as_they_are_sent(self) -> None:
         request = '{"messages": [{"role": "user", "content": "How\\n  is [b]it[/b]?"}], "parameters": {"n": 1}}'
