@@ -5,6 +5,7 @@ happens to it: publishing, recovery and reports are the runner's. Imports `core`
 
     recipe ─▶ worker (the loop of one task) ─▶ caller (one row to the end) ─▶ following (a run in the background)
               seat (of several attempts at the same rows, one asks)   stopping (no more calls, and why)
+              interpreter (how Python is set meanwhile)
 
 `ai_query` has the SQL side ask, in waves; `replies` reads what that returned into the journal, for the run and for the one that
 finds it dead.

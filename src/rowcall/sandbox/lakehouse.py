@@ -1,6 +1,7 @@
 """The embedded lakehouse: Sail (Spark Connect in Rust) in a process beside this one, tables as Delta folders that outlive it.
 
     <folder>/<catalog>/<schema>/<table>/_delta_log/…
+    <folder>/.gathered-…                               small files put together, while this process reads them
 
 Sail's catalog lives in memory and forgets its tables with the process, so they are registered again from the folders.
 Sail 0.7 writes a table whose path has a space or the like to another, escaped path. So it is given a link to a folder that has
@@ -31,6 +32,7 @@ DEFAULT_CATALOG = "main"
 MOST_FILES = 200
 """What a MERGE reads at once is in the memory of the one process: so many segments are some 30,000 answers with their spans."""
 _FEW_FILES = 20
+"""So many are read as they are; of more, so many at a time are put together."""
 _GATHERED = ".gathered-"
 _OLD_SECONDS = 24 * 3600.0
 _AT_ONCE = "0"
@@ -95,11 +97,9 @@ class Lakehouse:
             with parquet.ParquetWriter(file, read(paths[0]).schema, use_dictionary=False) as writer:
                 for first in range(0, len(paths), _FEW_FILES):
                     writer.write_table(pa.concat_tables(map(read, paths[first : first + _FEW_FILES])))
-        except BaseException as error:
+        except (OSError, ValueError, pa.ArrowException):
             file.unlink(missing_ok=True)
-            if isinstance(error, OSError | ValueError | pa.ArrowException):
-                return paths
-            raise
+            return paths
         self._gathered[name] = file
         return [str(file)]
 
