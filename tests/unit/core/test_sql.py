@@ -22,6 +22,8 @@ from rowcall.core.definition import JobDefinition, Prompts
 from rowcall.core.endpoint_plan import EndpointFacts
 from rowcall.core.plan import Facts, RunOptions, bind
 from rowcall.core.records import Column
+from rowcall.core.report import SUMMARY_COLUMNS
+from rowcall.core.segments import schema
 
 UPDATE = os.environ.get("ROWCALL_UPDATE_GOLDEN") == "1"
 
@@ -365,3 +367,11 @@ def spark_text(literal: str) -> str:
             char, rest = meanings.get(rest[0], rest[0]), rest[1:]
         text += char
     return text
+
+
+def test_the_summary_of_a_run_looks_at_the_columns_of_its_segments_that_are_put_together() -> None:
+    (parsed,) = sqlglot.parse(bound_statements(CASES["again"])["summary"], read="databricks")
+    assert parsed is not None
+    named = {column.table or column.name for column in parsed.find_all(exp.Column)}
+    assert named - {"pick"} == set(SUMMARY_COLUMNS)
+    assert set(SUMMARY_COLUMNS) < set(schema().names)
