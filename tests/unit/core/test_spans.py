@@ -3,13 +3,14 @@
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rowcall.core.records import Attempt, CallError, ErrorKind, Outcome, Reply, Usage
-from rowcall.core.span_row import MAX_CONTENT, PREVIEW, Span, span_id
+from rowcall.core.span_row import MAX_CONTENT, PREVIEW, Span, SpanDraft, SpanIds, row_of, span_id
 from rowcall.core.spans import LateSpans, call_spans, told, traceparent
 from span_cases import CONTEXT, KEPT, START, TRACE_ID, assert_whole, attributes, call, raw_span, spans_of, trace_of
 
@@ -276,6 +277,21 @@ class TestOverflow:
 @given(st.text(st.characters()), st.text(st.characters()))
 def test_texts_with_lone_surrogates_can_be_stored(request: str, answer: str) -> None:
     assert_whole(call_spans(call(Reply(Outcome.OK, answer)), request, CONTEXT))
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        (float("nan"), None),
+        ([float("inf"), 1.5], [None, 1.5]),
+        (2**70, 2**70),
+        ({"a": "\ud83d"}, {"a": "\ufffd"}),
+        (Path("x"), "x"),
+    ],
+)
+def test_an_attribute_is_json_whatever_it_was(value: object, kept: object) -> None:
+    draft = SpanDraft(SpanIds("a" * 32, "b" * 16), "n", "k", 1, 2, {"odd": value, "plain": "é"}, {"code": "c"})
+    assert attributes(row_of(draft)) == {"odd": kept, "plain": "é"}
 
 
 def test_the_same_call_has_the_same_spans() -> None:
