@@ -5,26 +5,30 @@ import signal
 from pathlib import Path
 
 import pytest
-from test_interruptions import JOB, LIMIT, ROWS, Command
+from commands import LIMIT, Command, job_of
 
 from rowcall.sandbox.process import SandboxProcess
 from support import control, wait_until
 
 GRACE_OF_DATABRICKS = 15
+QUICK, SLOW = 60, LIMIT - 1
+ROWS = QUICK + SLOW
+JOB = job_of(ROWS, flush_rows=10 * ROWS, flush_seconds=GRACE_OF_DATABRICKS)
+"""No answer is durable when the signal comes."""
 
 
 @pytest.fixture
 def command(tmp_path: Path, sandbox: SandboxProcess) -> Command:
-    """A run that has some answers, and then calls in flight that take an hour."""
+    """A run that soon has its quick answers, by the one slot that no slow one takes, and waits for the slow ones."""
     made = Command(tmp_path, sandbox, JOB.replace("outputs:", "limits: {timeout: 2h}\noutputs:"))
-    slow = [{"match": f"row {n}", "delay_ms": 3_600_000} for n in range(100, 100 + LIMIT)]
+    slow = [{"match": f"row {n}", "delay_ms": 3_600_000} for n in range(QUICK, ROWS)]
     control(sandbox, "PUT", "behaviour/echo", {"latency_ms": 5, "faults": slow})
     return made
 
 
 def ended(command: Command, signals: list[signal.Signals], message: str) -> None:
     process = command.start()
-    wait_until(lambda: figures(command)["in_flight"] == LIMIT and figures(command)["answered"] > 50)
+    wait_until(lambda: command.answered() == QUICK and command.figures()["in_flight"] == SLOW)
     for number in signals:
         process.send_signal(number)
         wait_until(lambda: process.poll() is not None or message in notes(command))
@@ -33,15 +37,11 @@ def ended(command: Command, signals: list[signal.Signals], message: str) -> None
     assert "Traceback" not in errors
     stopped = json.loads(out.splitlines()[-1])
     assert (stopped["status"], stopped["message"]) == ("stopped", message)
-    assert stopped["ok"] == len(command.answers()) == figures(command)["answered"]
+    assert stopped["ok"] == len(command.answers()) == QUICK
 
     control(command.sandbox, "PUT", "behaviour/echo", {})
     assert command.run()["status"] == "done"
     assert command.answers() == [(n, f"row {n}") for n in range(ROWS)]
-
-
-def figures(command: Command) -> dict[str, int]:
-    return control(command.sandbox, "GET", "figures")["echo"]
 
 
 def notes(command: Command) -> str:
