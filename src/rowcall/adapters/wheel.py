@@ -83,11 +83,14 @@ def tried(wheel: Wheel) -> str:
     `--version` of the command that is called like the package, if it has that. Raises `SetupError`."""
     with TemporaryDirectory(prefix="rowcall-wheel-") as folder:
         here, venv = Path(folder), Path(folder) / "venv"
-        _run([sys.executable, "-m", "venv", str(venv)], here, INSTALL_SECONDS, "python -m venv")
         python = str(venv / "bin" / "python")
-        installer = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        if _has_uv():
+        if _has_uv():  # which needs no pip there: that takes seconds to set up
+            without = ["--without-pip"]
             installer = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", python]
+        else:
+            without = []
+            installer = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        _run([sys.executable, "-m", "venv", *without, str(venv)], here, INSTALL_SECONDS, "python -m venv")
         _run([*installer, str(wheel.path.absolute())], here, INSTALL_SECONDS, f"installing {wheel.path.name}")
         _run([python, "-I", "-c", _TRIAL, wheel.package], here, 60, f"{wheel.path.name} alone")
         for command in sorted(wheel.entry_points.get("console_scripts", ())):

@@ -1,0 +1,138 @@
+"""The wheels of a bundle: `rowcall bundle check` builds, installs and tries each of them."""
+
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from bundles import found_in, own_job, write
+
+from rowcall.bundle.check import check
+
+
+def project(folder: Path, name: str = "tiny", scripts: str = 'tiny = "tiny:main"', **artifact: Any) -> Path:
+    """A small package, which a bundle builds."""
+    (folder / "src" / "tiny").mkdir(parents=True)
+    (folder / "src" / "tiny" / "__init__.py").write_text("def main() -> None:\n    print('tiny 1.0')\n")
+    (folder / "pyproject.toml").write_text(
+        '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
+        f'[project]\nname = "{name}"\nversion = "1.0"\n[project.scripts]\n{scripts}\n'
+        '[tool.hatch.build.targets.wheel]\npackages = ["src/tiny"]\n'
+    )
+    build = f"{sys.executable} -m hatchling build -t wheel"
+    write(
+        folder,
+        {
+            "bundle": {"name": "tiny"},
+            "artifacts": {"tiny": {"type": "whl", "path": ".", "build": build, **artifact}},
+            "targets": {"dev": {"default": True}},
+        },
+    )
+    return folder
+
+
+def test_a_wheel_is_built_and_runs_by_itself(tmp_path: Path) -> None:
+    checked = check(project(tmp_path), lambda _: None)
+    assert (checked.wheels, checked.problems) == (("tiny 1.0",), ())
+
+
+def test_a_wheel_that_cannot_be_built_is_a_mistake(tmp_path: Path) -> None:
+    (told,) = found_in(project(tmp_path, build="echo no such thing >&2; exit 3"), wheel=True)
+    assert told.startswith("databricks.yml:")
+    assert "artifacts.tiny: `echo no such thing >&2; exit 3` did not work: no such thing" in told
+
+
+def test_a_wheel_that_does_not_run_is_a_mistake(tmp_path: Path) -> None:
+    folder = project(tmp_path)
+    (folder / "src" / "tiny" / "__init__.py").write_text("import no_such_module_anywhere\n")
+    (told,) = found_in(folder, wheel=True)
+    assert "alone did not work: its command tiny cannot be imported: ModuleNotFoundError" in told
+    assert "no_such_module_anywhere" in told
+
+
+def test_a_wheel_whose_command_has_another_name_is_tried_as_well(tmp_path: Path) -> None:
+    folder = project(tmp_path, scripts='main = "tiny:main"\nother = "tiny.no_such:main"')
+    (told,) = found_in(folder, wheel=True)
+    assert "its command other cannot be imported: ModuleNotFoundError: No module named 'tiny.no_such'" in told
+    (folder / "pyproject.toml").write_text((folder / "pyproject.toml").read_text().replace(".no_such", ""))
+    assert check(folder, lambda _: None).wheels == ("tiny 1.0",)
+
+
+def test_a_wheel_without_commands_is_imported(tmp_path: Path) -> None:
+    folder = project(tmp_path, scripts="")
+    assert check(folder, lambda _: None).wheels == ("tiny 1.0",)
+    (folder / "src" / "tiny" / "__init__.py").write_text("import no_such_module_anywhere\n")
+    (told,) = found_in(folder, wheel=True)
+    assert "alone did not work: tiny cannot be imported: ModuleNotFoundError" in told
+
+
+def test_a_wheel_that_cannot_be_installed_is_a_mistake(tmp_path: Path) -> None:
+    folder = project(tmp_path, scripts="")
+    text = (folder / "pyproject.toml").read_text()
+    (folder / "pyproject.toml").write_text(text.replace("[project.scripts]", 'requires-python = "<3"'))
+    (told,) = found_in(folder, wheel=True)
+    assert "installing tiny-1.0" in told
+
+
+def test_a_command_that_knows_no_version_is_no_mistake(tmp_path: Path) -> None:
+    folder = project(tmp_path)
+    main = "import argparse\n\n\ndef main() -> None:\n    argparse.ArgumentParser().parse_args()\n"
+    (folder / "src" / "tiny" / "__init__.py").write_text(main)
+    checked = check(folder, lambda _: None)
+    assert (checked.wheels, checked.problems) == (("tiny 1.0",), ())
+
+
+@pytest.mark.parametrize("wheel", [True, False])
+def test_the_package_of_a_wheel_may_be_written_otherwise(tmp_path: Path, wheel: bool) -> None:
+    folder = project(tmp_path, name="Tiny_Pkg", scripts='tiny-pkg = "tiny:main"')
+    config = yaml.safe_load((folder / "databricks.yml").read_text())
+    task = {"package_name": "tiny.pkg", "entry_point": "tiny-pkg"}
+    own_job(environment_key="job", python_wheel_task=task)(
+        folder, config | {"resources": config.setdefault("resources", {})}
+    )
+    config["resources"]["jobs"]["own"]["environments"] = [
+        {"environment_key": "job", "spec": {"environment_version": "4", "dependencies": ["./dist/*.whl"]}}
+    ]
+    write(folder, config)
+    assert found_in(folder, wheel=wheel) == []
+
+
+BROKEN: dict[str, tuple[dict[str, bytes] | None, str]] = {
+    "no archive": (None, "tiny-1.0-py3-none-any.whl is no wheel: File is not a zip file"),
+    "no metadata": ({"tiny.py": b""}, "is no wheel: its METADATA has no Name and Version"),
+    "metadata without a name": (
+        {"tiny-1.0.dist-info/METADATA": b"Metadata-Version: 2.1\n"},
+        "is no wheel: its METADATA has no Name and Version",
+    ),
+    "metadata that is no text": ({"tiny-1.0.dist-info/METADATA": b"Name: \xff\n"}, "is no wheel: 'utf-8' codec"),
+    "entry points in no section": (
+        {
+            "tiny-1.0.dist-info/METADATA": b"Name: tiny\nVersion: 1.0\n",
+            "tiny-1.0.dist-info/entry_points.txt": b"a = b\n",
+        },
+        "is no wheel: File contains no section headers",
+    ),
+    "nothing to install": (
+        {"tiny-1.0.dist-info/METADATA": b"Name: tiny\nVersion: 1.0\n"},
+        "installing tiny-1.0-py3-none-any.whl did not work",
+    ),
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_a_broken_wheel_is_a_mistake(tmp_path: Path, broken: str) -> None:
+    files, said = BROKEN[broken]
+    folder = project(tmp_path, build="")
+    (folder / "dist").mkdir()
+    path = folder / "dist" / "tiny-1.0-py3-none-any.whl"
+    if files is None:
+        path.write_text("not a wheel")
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, data in files.items():
+                archive.writestr(name, data)
+    (told,) = found_in(folder, wheel=True)
+    assert told.startswith("databricks.yml:")
+    assert f"artifacts.tiny: {'' if said.startswith(('tiny', 'inst')) else path.name + ' '}{said}" in told
