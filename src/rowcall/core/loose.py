@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import cast
 
+_BOM = "\ufeff"
 _BELIEVABLE = 2**40
 _DEEPEST = 100
 """Levels that are kept of JSON that is too deep to be read."""
@@ -23,7 +24,7 @@ _SECRETS = re.compile(
 def parse_json(data: bytes | str) -> object:
     """The JSON value, None where it is not JSON. Broken UTF-8 becomes U+FFFD; NaN and infinities null, and so does what lies deeper
     than can be read."""
-    text = data.decode("utf-8-sig", "replace") if isinstance(data, bytes) else data
+    text = data.decode("utf-8", "replace").removeprefix(_BOM) if isinstance(data, bytes) else data
     try:
         return _decoded(text)
     except RecursionError:
@@ -104,7 +105,7 @@ def told_count(value: object) -> int | None:
 
 def json_text(value: object) -> str | None:
     """Compact JSON text of a parsed value; None for nothing (null, `{}`, `[]`)."""
-    if value is None or value in ({}, []):
+    if value is None or (not value and isinstance(value, dict | list)):
         return None
     try:
         return whole_characters(json.dumps(value, ensure_ascii=False, separators=(",", ":")))

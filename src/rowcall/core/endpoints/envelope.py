@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from rowcall.core.error_body import page_text, read_error
 from rowcall.core.error_kinds import kind_of
-from rowcall.core.loose import json_text, mapping, one_line, text, told_count
+from rowcall.core.loose import json_text, mapping, one_line, told_count, whole_characters
 from rowcall.core.records import CallError, ErrorKind, Outcome, Reply, Usage
 
 _EXCERPT = 200
@@ -52,14 +52,7 @@ def about(
 ) -> Reply:
     """A reply with this outcome and all that a parsed reply says beside its answer. `finished` is its finish reason, where it says
     that elsewhere."""
-    databricks_output = mapping(reply.get("databricks_output"))
-    trace = mapping(databricks_output.get("trace"))
-    info = mapping(trace.get("info"))
-    trace_ids = (
-        mapping(reply.get("metadata")).get("trace_id"),
-        info.get("trace_id"),
-        info.get("request_id"),
-    )
+    trace = mapping(mapping(reply.get("databricks_output")).get("trace"))
     return Reply(
         outcome=outcome,
         text=text,
@@ -69,9 +62,13 @@ def about(
         response_id=_name(reply.get("id")),
         finish_reason=_name(finished) or finish_reason(reply),
         custom_outputs=json_text(reply.get("custom_outputs")),
-        trace_id=next((name for value in trace_ids if (name := _name(value))), None),
+        trace_id=_trace_id(mapping(reply.get("metadata")), mapping(trace.get("info"))),
         trace=json_text(trace),
     )
+
+
+def _trace_id(metadata: Mapping[str, object], info: Mapping[str, object]) -> str | None:
+    return _name(metadata.get("trace_id")) or _name(info.get("trace_id")) or _name(info.get("request_id"))
 
 
 def finish_reason(reply: Mapping[str, object]) -> str | None:
@@ -80,7 +77,7 @@ def finish_reason(reply: Mapping[str, object]) -> str | None:
 
 
 def _name(value: object) -> str | None:
-    return one_line(text(value) or "") or None
+    return (one_line(whole_characters(value)) or None) if isinstance(value, str) else None
 
 
 def _usage(usage: Mapping[str, object]) -> Usage:
