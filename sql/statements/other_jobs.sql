@@ -1,6 +1,12 @@
--- Other jobs that have asked for these outputs since this one first did.
-SELECT DISTINCT other.job
-FROM $runs AS own
-JOIN $runs AS other
-  ON other.outputs_table = own.outputs_table AND other.started_at > own.started_at
-WHERE own.outputs_table = $outputs_name AND own.job = $job AND own.asked > 0 AND other.job <> $job AND other.asked > 0
+-- Other jobs that have asked for these outputs: since this one first did, or, where it never did, at all.
+SELECT other.job, own.started_at IS NOT NULL AS in_turn
+FROM $runs AS other
+CROSS JOIN (
+  SELECT min(started_at) AS started_at
+  FROM $runs
+  WHERE outputs_table = $outputs_name AND job = $job AND asked > 0
+) AS own
+WHERE
+  other.outputs_table = $outputs_name AND other.job <> $job AND other.asked > 0
+  AND (own.started_at IS NULL OR other.started_at > own.started_at)
+GROUP BY other.job, own.started_at

@@ -4,7 +4,7 @@ AS
 SELECT
   rendered.request_hash,
   min(rendered.request) AS request,
-  collect_list(rendered.key) AS keys$files_once
+  collect_list(rendered.key) AS keys$files_once$place
 FROM (
   SELECT request_hash, key, min(request) AS request$files_once
   FROM (

@@ -6,6 +6,7 @@ Exit codes: 0 all answered · 1 the run failed or stopped · 2 the job definitio
 import io
 import logging
 import os
+import shlex
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -40,6 +41,8 @@ from rowcall.cli_options import (
     pairs,
     print_json,
     terminal,
+    where_said,
+    which_said,
 )
 from rowcall.core.errors import DefinitionError
 from rowcall.core.shown import clean
@@ -93,6 +96,7 @@ def run(
 
     out, code, started_by = terminal(stderr=as_json), OK, pairs(context, "--context")
     cut = None if shards is None else cli_shards.cut_of(shards, job_run, patience)
+    where, which = where_said(home, profile, sandbox, warehouse), which_said(var, endpoint, only_new, upstream)
     with errors(), console.LiveReporter(out) as reporter:
         options = options_of(home, profile, sandbox, warehouse, upstream)
         for one in each_of(job, var, endpoint):
@@ -106,7 +110,7 @@ def run(
                 options=options,
                 reporter=reporter,
             ).row
-            console.print_summary(out, row, str(job))
+            console.print_summary(out, row, shlex.quote(str(job)), where, which)
             set_task_values({f"rowcall_{one.label}" if one.label else "rowcall": row.as_json()})
             if as_json:
                 print_json(row.as_json())
@@ -139,12 +143,13 @@ def plan(
     from rowcall import api, console
 
     out = terminal(stderr=as_json)
+    where, which = where_said(home, profile, sandbox, warehouse), which_said(var, endpoint, only_new, None)
     with errors(), console.LiveReporter(out) as reporter:
         options = options_of(home, profile, sandbox, warehouse)
         for one in each_of(job, var, endpoint):
             if pilot is not None:
                 asked = api.run(one, only_new=only_new, limit=pilot, options=options, reporter=reporter).row
-                console.print_summary(out, asked, str(job))
+                console.print_summary(out, asked, shlex.quote(str(job)), where, which)
                 if asked.status != "done":
                     raise typer.Exit(_exit_code(asked))
             planned = api.plan(one, only_new=only_new, options=options)

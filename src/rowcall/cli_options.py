@@ -1,8 +1,9 @@
 """What the commands share: their options, errors as messages with an exit code, where they print."""
 
+import shlex
 import signal
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import current_thread, main_thread
@@ -88,6 +89,22 @@ def options_of(
     from rowcall.wiring import Options
 
     return Options(home=home, profile=profile, sandbox=sandbox, upstream=upstream, warehouse=warehouse)
+
+
+def where_said(home: Path, profile: str | None, sandbox: bool, warehouse: str | None) -> str:
+    """The options that say where tables are, as they stand in a command; they begin with a space."""
+    given = {"--profile": profile, "--warehouse": warehouse, "--home": str(home) if home != HOME else None}
+    return " --sandbox" * sandbox + _said(given.items())
+
+
+def which_said(variables: Sequence[str] | None, endpoint: str | None, only_new: bool, upstream: str | None) -> str:
+    """The options that say which rows of which job are asked, likewise."""
+    given = [("--var", pair) for pair in variables or ()]
+    return _said([*given, ("--endpoint", endpoint), ("--upstream", upstream)]) + " --only-new" * only_new
+
+
+def _said(given: Iterable[tuple[str, str | None]]) -> str:
+    return "".join(f" {option} {shlex.quote(value)}" for option, value in given if value is not None)
 
 
 def pairs(given: Sequence[str] | None, option: str) -> dict[str, str]:

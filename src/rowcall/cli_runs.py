@@ -113,7 +113,8 @@ def failures(
 
     with errors():
         options = options_of(home, profile, sandbox, warehouse)
-        run, found = history.failures_of(table, run_id, limit=limit, options=options)
+        run, listed = history.failures_of(table, run_id, limit=limit + 1, options=options)
+    found = listed[:limit]
     if as_json:
         print_json(found)
     elif found:
@@ -121,6 +122,8 @@ def failures(
         console.print_rows(terminal(), found, (*keys, "outcome", "error", "attempts"))
     else:
         typer.echo(clean(no_failures(run)))
+    if len(listed) > limit:
+        typer.echo(f"There are more than these {limit:,}; --limit lists more.", err=as_json)
 
 
 def report(

@@ -104,8 +104,9 @@ class LiveReporter:
             self._bar = None
 
 
-def print_summary(console: Console, row: RunRow, job: str) -> None:
-    """How a run ended, where its answers are, and what to type next."""
+def print_summary(console: Console, row: RunRow, job: str, where: str = "", which: str = "") -> None:
+    """How a run ended, where its answers are, and what to type next. `where` and `which` are the options of the command that say
+    where tables are, and which rows of which job it asks."""
     mark, style = _MARKS.get(row.status, ("·", ""))
     console.print(plain(f"{mark} {summary_line(row)}", style=style))
     if row.message:
@@ -117,10 +118,9 @@ def print_summary(console: Console, row: RunRow, job: str) -> None:
     left = row.pending_rows - row.ok - row.failures.get(ErrorKind.NULL_PROMPT, 0)
     left += row.rows_later
     if left:
-        look = f"rowcall failures {row.run_id}   ·   " if row.failed else ""
-        console.print(
-            plain(f"  next: {look}rowcall run {job} asks only the {left:,} that {'is' if left == 1 else 'are'} left")
-        )
+        look = f"rowcall failures {row.run_id}{where}   ·   " if row.failed else ""
+        are = "is" if left == 1 else "are"
+        console.print(plain(f"  next: {look}rowcall run {job}{which}{where} asks only the {left:,} that {are} left"))
 
 
 def print_plan(console: Console, planned: Planned, *, statements: bool, pilot: bool = False) -> None:
@@ -252,6 +252,7 @@ def plan_json(planned: Planned) -> dict[str, object]:
         "job": plan.job,
         "run_id": plan.run_id,
         "rows": {name: getattr(plan.rows, name) for name in ("source", "duplicates", "answered", "pending")},
+        "takeover": plan.rows.takeover or None,
         "estimate": {"confidence": CONFIDENCE, **asdict(planned.estimate)},
         **_split_json(plan.engine),
         "preview": [dict(row) for row in planned.preview],

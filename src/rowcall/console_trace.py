@@ -14,6 +14,8 @@ from rowcall.core.trace_tree import Event, Node
 from rowcall.row_trace import RowStory
 
 _LINE = 160
+_UNBROKEN = 1_000_000_000
+"""The width of a pipe: there, lines are as long as they are; in a terminal they go on below."""
 _FACTS: Mapping[str, Callable[[object], str]] = {
     "http.response.status_code": lambda value: f"HTTP {value}",
     "rowcall.retry_after_seconds": lambda value: f"Retry-After {value} s",
@@ -45,7 +47,9 @@ def print_story(console: Console, story: RowStory, *, full: bool) -> None:
         return
     cost = output["cost"] if output is not None else None
     price = money(cost, story.currency) if isinstance(cost, float) else ""
-    console.print(_branch(story.tree, price, full=full))
+    if not console.is_terminal:
+        console.width = _UNBROKEN
+    console.print(_branch(story.tree, price, full=full), soft_wrap=False)
 
 
 def _branch(node: Node, more: str = "", *, full: bool) -> Tree:

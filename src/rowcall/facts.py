@@ -25,7 +25,7 @@ from rowcall.core.plan import Bound, Facts, collector_of, situation_of, tables_b
 from rowcall.core.ports import SqlSession
 from rowcall.core.readiness import READY, Readiness, app_readiness, serving_readiness
 from rowcall.core.records import Column, RowCounts
-from rowcall.core.rivals import rivalry
+from rowcall.core.rivals import rivalry, takeover
 from rowcall.engines.reach import out_of_reach
 from rowcall.wiring import Surroundings
 
@@ -54,10 +54,10 @@ class LoadedJob:
         """The job for the endpoint of that name. Raises `DefinitionError` where it has none."""
         names = {str(one.definition.endpoint.label): one for one in self.each()}
         if endpoint not in names:
-            said = f"there is no endpoint {endpoint!r}"
-            raise DefinitionError(
-                [Problem(str(self.file or ""), "endpoints", said, hint=f"There are: {some(list(names))}.")]
-            )
+            said, hint = f"there is no endpoint {endpoint!r}", f"There are: {some(list(names))}."
+            if not self.others:
+                hint = "The job has one endpoint; it has a name where it stands under `endpoints`."
+            raise DefinitionError([Problem(str(self.file or ""), "endpoints", said, hint=hint)])
         return names[endpoint]
 
 
@@ -71,7 +71,7 @@ def facts(loaded: LoadedJob, here: Surroundings) -> Facts:
     columns: tuple[Column, ...] = ()
     endpoint: EndpointFacts | None = None
     try:
-        columns = here.session.columns(sql.source(sql_texts(), definition.prompts, query))
+        columns = _prompt_columns(definition, query, here.session)
     except SqlError as error:
         problems.append(_source_problem(definition, query, here.session, error))
     try:
@@ -111,7 +111,17 @@ def _out_of_reach(definition: JobDefinition, facts: Facts, session: SqlSession) 
 
 def prompt_columns(loaded: LoadedJob, session: SqlSession) -> tuple[Column, ...]:
     """The columns of the prompt rows. Raises `SqlError`, and `DefinitionError` where the file of the query cannot be read."""
-    return session.columns(sql.source(sql_texts(), loaded.definition.prompts, _query(loaded)))
+    return _prompt_columns(loaded.definition, _query(loaded), session)
+
+
+def _prompt_columns(definition: JobDefinition, query: str | None, session: SqlSession) -> tuple[Column, ...]:
+    statement = sql.source(sql_texts(), definition.prompts, query)
+    columns = session.columns(statement)
+    if not columns:  # the embedded lakehouse says so of a file that is not there
+        raise SqlError(
+            "the prompt rows have no columns; is there a file, with something in it, where they are read?", statement
+        )
+    return columns
 
 
 def _probes(definition: JobDefinition, facts: Facts, session: SqlSession) -> Probes:
@@ -249,14 +259,23 @@ def count_rows(session: SqlSession, bound: Bound, limit: int | None = None) -> R
     rows in turn with this one."""
     found = {name: int(str(value)) for name, value in session.query(bound.statements.count)[0].items()}
     clashes = session.query(bound.statements.clashing_keys) if found["clashing_keys"] else []
-    rivals = bound.rivals if found["pending"] else None
-    if rivals is not None and session.query(rivals.jobs):
-        problems = rivalry(session.query(rivals.taken), sql.bare_name(bound.tables.outputs))
-        if problems:
-            raise DefinitionError(problems)
     duplicates = found["source"] - found["answered"] - found["pending"]
-    counts = RowCounts(duplicates=duplicates, clashes=tuple(_said_key(row["key"]) for row in clashes), **found)
+    counts = RowCounts(
+        duplicates=duplicates,
+        clashes=tuple(_said_key(row["key"]) for row in clashes),
+        takeover=_takeover(session, bound) if found["pending"] else "",
+        **found,
+    )
     return counts if limit is None else counts.limited(limit)
+
+
+def _takeover(session: SqlSession, bound: Bound) -> str:
+    """What other jobs have answered that this one replaces. Raises `DefinitionError` where they do that in turn."""
+    others = session.query(bound.rivals.jobs) if bound.rivals else []
+    taken = session.query(bound.rivals.taken) if bound.rivals and others else []
+    if others and others[0]["in_turn"] and (problems := rivalry(taken, sql.bare_name(bound.tables.outputs))):
+        raise DefinitionError(problems)
+    return takeover(taken)
 
 
 def evidence(session: SqlSession, bound: Bound) -> Evidence:

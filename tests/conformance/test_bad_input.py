@@ -16,6 +16,7 @@ from rowcall.core.errors import DefinitionError, Problem, RunError
 from rowcall.core.plan import RunPlan
 from rowcall.core.ports import Row
 from rowcall.core.records import Progress
+from rowcall.core.run_text import headline
 from rowcall.testing import RecordingReporter
 from support import Bench, make_job, texts
 
@@ -304,6 +305,12 @@ class TestTablesOfOthers:
         assert place.problem(job).message == f"column 'id' of {table} is bigint, this job writes string"
         assert place.bench.outputs(job) == before
 
+    def test_a_query_of_a_file_that_is_not_there(self, place: Place) -> None:
+        query = "SELECT * FROM parquet.`/no/such/file.parquet`"
+        problem = place.problem(place.job("file", prompts={"query": query, "key": "id"}))
+        assert problem.key == "prompts.query"
+        assert "no columns; is there a file" in problem.message
+
     @pytest.mark.parametrize("table", ["traces", "TRACES", "`runs`"])
     def test_outputs_where_traces_and_runs_are_by_default(self, place: Place, table: str) -> None:
         place.fill("default", texts(1))
@@ -343,6 +350,19 @@ class TestTwoJobsWithOneOutputsTable:
         assert place.bench.outputs(first) == before
         assert place.bench.run(second).asked == 0
         assert place.bench.run(first, only_new=True).asked == 0
+
+    def test_the_first_run_of_the_second_says_what_it_replaces(self, place: Place) -> None:
+        first, second = self.jobs(place, "takes", {"request": {"input": "otherwise: {text}"}})
+        assert place.bench.run(first).asked == 4
+        place.fill("takes", texts(5))
+        assert place.bench.plan(second, only_new=True).plan.rows.takeover == ""
+        reporter = RecordingReporter()
+        assert place.bench.run(second, reporter=reporter).asked == 5
+        (plan,) = reporter.plans
+        said = f"job {first.job} has answered 4 of these rows: this job asks otherwise, and replaces those answers"
+        assert headline(plan).splitlines()[1:] == [f"  {said}"]
+        place.fill("takes", texts(6))
+        assert place.bench.plan(second).plan.rows.takeover == "", "it has said so"
 
     def test_may_have_different_keys(self, place: Place) -> None:
         first, _ = self.jobs(place, "apart", {})

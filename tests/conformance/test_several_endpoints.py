@@ -10,8 +10,9 @@ from rowcall.core.errors import DefinitionError
 from rowcall.core.report import RunRow
 from rowcall.facts import LoadedJob
 from rowcall.testing import RecordingReporter
-from support import Bench
+from support import Bench, make_job
 
+NAMES = ("fast", "careful")
 ENGINES = {"responses": "{kind: responses, concurrency: 4}", "ai_query": "{kind: ai_query}"}
 
 
@@ -20,13 +21,13 @@ def anywhere(request: pytest.FixtureRequest) -> Bench:
     return request.getfixturevalue(request.param)
 
 
-def loaded(folder: Path, name: str, engine: str = "responses", endpoints: str = "") -> LoadedJob:
+def loaded(folder: Path, name: str, engine: str = "responses", endpoints: str = "", key: str = "id") -> LoadedJob:
     """A job over `main.test.<name>` that asks two endpoints."""
     path = folder / f"{name}.yml"
     path.write_text(
         f"""
 job: {name}
-prompts: {{table: main.test.{name}, key: id}}
+prompts: {{table: main.test.{name}, key: {key}}}
 request: {{input: "{{text}}"}}
 endpoints: {endpoints or "{fast: {serving: echo-model}, careful: {serving: echo}}"}
 engine: {ENGINES[engine]}
@@ -68,6 +69,20 @@ def test_every_key_has_an_answer_of_every_endpoint(anywhere: Bench, engine: str)
     assert (anywhere.figures("echo-model")["calls"], anywhere.figures("echo")["calls"]) == (13, 13)
 
 
+@pytest.mark.parametrize("key", ["id", "[id, part]"])
+def test_a_limit_picks_the_same_rows_for_each_of_them(anywhere: Bench, key: str):
+    name = f"several_limit_{len(key)}"
+    anywhere.behave("echo-model")
+    anywhere.fill(name, [{"id": n, "part": f"part {n % 3}", "text": f"row {n}"} for n in range(40)])
+    job = loaded(anywhere.folder, name, key=key)
+    for asked in (7, 14):
+        assert [row.asked for row in run(anywhere, job, limit=7)] == [7, 7]
+        picked = {endpoint: {id_ for id_, of, *_ in outputs(anywhere, name) if of == endpoint} for endpoint in NAMES}
+        assert picked["fast"] == picked["careful"]
+        assert len(picked["fast"]) == asked
+        assert picked["fast"] != set(range(asked)), "they are spread over the table"
+
+
 def test_one_of_them_may_fail_alone(bench: Bench):
     name = "several_fail"
     bench.behave("echo-model", faults=[{"match": "row 3", "status": 400, "body": {"message": "no"}}])
@@ -93,6 +108,9 @@ def test_one_of_them_can_be_asked_alone(bench: Bench):
     assert bench.plan(job.asking("careful").definition).plan.endpoint_label == "careful"
     with pytest.raises(DefinitionError, match=r"no endpoint 'slow'.*fast, careful"):
         job.asking("slow")
+    alone = api.load_job(make_job(name))
+    with pytest.raises(DefinitionError, match=r"no endpoint 'slow'.*The job has one endpoint"):
+        alone.asking("slow")
     with pytest.raises(DefinitionError, match="several endpoints, fast and careful"):
         api.run(job)
 

@@ -197,6 +197,7 @@ def test_runs_that_go_on_and_that_wait_lose_nothing_to_a_vacuum(bench: Bench) ->
     # A run that has written its end may find that its journal was removed for it.
     assert set(went(found)) <= {("journal", row.run_id) for row in rows}
     assert {item.why for item in found if item.kind == "journal"} >= {"its run goes on"}
+    assert {item.why for item in found if item.kind == "table"} == {"its run goes on"}
 
 
 # Long texts

@@ -174,14 +174,17 @@ def test_a_pilot_asks_a_few_rows_and_plans_the_rest_with_what_they_told(project:
     done = project.call("plan", "pilot.yml", "--pilot", "5", "--no-sql")
     assert "7 left for later" in done.stdout
     assert "rowcall run pilot.yml asks only the 7 that are left" in done.stdout
+    given = ("--var", "rows=11", "--only-new", "--home", ".rowcall/../.rowcall")
+    more = project.call("run", "pilot.yml", "--limit", "1", *given)
+    assert f"next: rowcall run pilot.yml {' '.join(given)} asks only the " in more.stdout
     assert "5 answers to requests as they are now" in done.stdout
     assert "Nothing else was written." in done.stdout
     plan = json.loads(project.call("plan", "pilot.yml", "--pilot", "2", "--json").stdout)
-    assert (plan["rows"]["pending"], plan["rows"]["answered"]) == (5, 7)
+    assert (plan["rows"]["pending"], plan["rows"]["answered"]) == (4, 8)
     tokens = plan["estimate"]["output_tokens"]["interval"]
     assert 0 < tokens["low"] <= tokens["expected"] <= tokens["high"]
     limited = json.loads(project.call("run", "pilot.yml", "--limit", "1", "--json").stdout.splitlines()[-1])
-    assert (limited["asked"], limited["context"]["rows_left_for_later"]) == (1, "4")
+    assert (limited["asked"], limited["context"]["rows_left_for_later"]) == (1, "3")
 
 
 @pytest.mark.timeout(240)
@@ -241,3 +244,16 @@ def test_vacuum_tells_what_would_go_and_removes_it(project: Project):
     again = project.call("vacuum", "good.yml").stdout
     assert "not here: embedded lakehouse has no OPTIMIZE" in again
     assert again.endswith("nothing goes\n")
+
+
+def test_failures_say_that_there_are_more(project: Project):
+    control(project.sandbox, "PUT", "behaviour/echo", {"faults": [{"match": "hello 1", "status": 422}]})
+    (project.folder / "more.yml").write_text(GOOD.replace("greet", "more").lstrip())
+    run_id = json.loads(project.call("run", "more.yml", "--json", code=3).stdout.splitlines()[-1])["run_id"]
+    every = json.loads(project.call("failures", run_id, "--json").stdout)
+    some = project.call("failures", run_id, "--limit", "2", "--json")
+    assert len(every) == 3
+    assert (len(json.loads(some.stdout)), some.stderr) == (2, "There are more than these 2; --limit lists more.\n")
+    assert project.call("failures", run_id, "--limit", "2").stdout.endswith("--limit lists more.\n")
+    whole = project.call("failures", run_id, "--limit", str(len(every)))
+    assert "There are more" not in whole.stdout + whole.stderr

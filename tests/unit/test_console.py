@@ -132,6 +132,14 @@ class TestSummary:
         assert shown[1] == "  stopped: 2 EUR spent"
         assert shown[-1] == "  next: rowcall run jobs/review_triage.yml asks only the 1 that is left"
 
+    def test_what_is_next_has_the_options_that_were_given(self) -> None:
+        on, row = terminal(), run_row(Tally(2269, 2268, 0, {"timeout": 1}))
+        console.print_summary(on, row, "jobs/a.yml", " --sandbox --home 'my home'", " --var out=o2 --endpoint fast")
+        assert written(on).splitlines()[-1] == (
+            "  next: rowcall failures 20261123-060000-ab12 --sandbox --home 'my home'   ·   "
+            "rowcall run jobs/a.yml --var out=o2 --endpoint fast --sandbox --home 'my home' asks only the 2 that are left"
+        )
+
     def test_a_message_cannot_pass_for_a_summary(self) -> None:
         shown = self.shown(run_row(Tally(), "failed", "oops\n✔ 10 asked · 10 ok"))
         assert [line for line in shown if line.startswith(("✔", "✘"))] == ["✘ 0 asked · 0 ok · 3 m 02 s"]

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from typing import Any
 
 import pytest
@@ -84,6 +85,18 @@ def test_full_shows_what_the_spans_carry() -> None:
     told = shown(Reply(Outcome.OK, "the answer"), ATTEMPTS, full=True)
     assert "rowcall.request: the request" in told
     assert "rowcall.answer: the answer" in told
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_full_shows_long_texts_whole(terminal: bool) -> None:
+    words = " ".join(f"word{n}" for n in range(2_000))
+    tree = trace_tree(call_spans(call(Reply(Outcome.OK, words), ATTEMPTS), "the request", CONTEXT))
+    out = io.StringIO()
+    console = Console(file=out, width=80, soft_wrap=True, force_terminal=terminal, color_system=None)
+    print_story(console, RowStory(TRACE_ID, None, tree, "USD"), full=True)
+    told = out.getvalue()
+    assert all(len(line) <= 80 for line in told.splitlines()) is terminal
+    assert re.findall(r"word\d+", told) == words.split()
 
 
 def test_nothing_in_a_span_forges_the_terminal() -> None:

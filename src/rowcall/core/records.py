@@ -178,7 +178,8 @@ class RowCounts:
 
     source = duplicates + answered + pending + later. `pending` rows are asked; `duplicates` get the answer of a pending row with
     the same request; `answered` have an `ok` answer to this very request; `later` ones are left to a later run. `input_chars` is
-    the text of the pending requests. `clashes` are examples of the clashing keys.
+    the text of the pending requests. `clashes` are examples of the clashing keys. `takeover` says which answers of other jobs
+    the run replaces.
     """
 
     source: int = 0
@@ -190,6 +191,7 @@ class RowCounts:
     input_chars: int = 0
     later: int = 0
     clashes: tuple[str, ...] = ()
+    takeover: str = ""
 
     def limited(self, limit: int) -> "RowCounts":
         """No more than `limit` of the pending rows, which stand for all of them."""

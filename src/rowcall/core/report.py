@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from rowcall.core.errors import RunError
 from rowcall.core.plan import RunPlan
 from rowcall.core.post_mortem import bound_by
-from rowcall.core.records import Outcome
+from rowcall.core.records import ErrorKind, Outcome
 from rowcall.core.slots import Seconds
 from rowcall.core.sql import bare_name
 
@@ -39,6 +40,11 @@ class Tally:
     @property
     def failed(self) -> int:
         return self.asked - self.ok
+
+    @property
+    def sent(self) -> int:
+        """Those that were not for want of a prompt."""
+        return self.asked - (self.failures or {}).get(ErrorKind.NULL_PROMPT, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +107,14 @@ class RunRow:
         return self
 
     def as_json(self) -> dict[str, object]:
-        """For the JSON line: plain values, times as seconds since 1970."""
-        times = {
-            "started_at": self.started_at / 1e6,
-            "ended_at": self.ended_at / 1e6 if self.ended_at else None,
-        }
+        """For the JSON line: plain values, times as ISO 8601 has them, in UTC."""
+        times = {"started_at": _iso(self.started_at), "ended_at": _iso(self.ended_at) if self.ended_at else None}
         values = {each.name: getattr(self, each.name) for each in fields(RunRow)}
         return {**values, "seconds": round(self.seconds, 3), **times}
+
+
+def _iso(microseconds: int) -> str:
+    return (datetime.fromtimestamp(0, UTC) + timedelta(microseconds=microseconds)).isoformat()
 
 
 def row_of(found: Mapping[str, Any]) -> RunRow:
@@ -225,7 +232,7 @@ def ended(
         cached_tokens=total.cached_tokens,
         reasoning_tokens=total.reasoning_tokens,
         slot_seconds=dict(total.slot_seconds),
-        bound_by=bound_by(total.slot_seconds, _slots(row), row.tasks or 1),
+        bound_by=bound_by(total.slot_seconds, _slots(row), row.tasks or 1) if total.sent else None,
         ended_at=ended_at,
         statement_ids=[*row.statement_ids, *statement_ids],
     )

@@ -1,6 +1,6 @@
 """Jobs that write the same outputs table, ask for the same keys and ask otherwise: each takes the other's answers for those to an
 earlier version of its requests, asks again and replaces them, for ever, and pays each time. Jobs may share a table, though, whose
-keys are different, and a job may go on under another name.
+keys are different, and a job may go on under another name: the first run under it says what it replaces.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,8 @@ from rowcall.core.records import Column
 
 @dataclass(frozen=True, slots=True)
 class Rivals:
-    """Statements: the other jobs that have asked since this one first did; how many of its rows they have answered otherwise."""
+    """Statements: the other jobs that have asked, and whether in turn with this one; how many of its rows each has answered
+    otherwise."""
 
     jobs: str
     taken: str
@@ -38,10 +39,18 @@ def rivals(texts: sql.SqlTexts, rendered: str, keys: Sequence[Column], tables: s
 
 
 def rivalry(taken: Sequence[Mapping[str, Any]], table: str) -> list[Problem]:
-    """What is wrong where other jobs have taken rows."""
+    """What is wrong where other jobs have taken rows in turn with this one."""
     if not taken:
         return []
-    others = " and ".join(f"job {row['job']} has answered {row['taken']:,} of these rows" for row in taken)
-    said = f"{others} in {table} since this job did: each would ask again what the other has asked"
+    said = f"{_said(taken)} in {table} since this job did: each would ask again what the other has asked"
     hint = "Give each job an outputs table of its own, or keep what is there with --only-new."
     return [Problem("", "outputs.table", said, hint=hint)]
+
+
+def takeover(taken: Sequence[Mapping[str, Any]]) -> str:
+    """What the first run of a job replaces of other jobs' answers; empty where that is nothing."""
+    return f"{_said(taken)}: this job asks otherwise, and replaces those answers" if taken else ""
+
+
+def _said(taken: Sequence[Mapping[str, Any]]) -> str:
+    return " and ".join(f"job {row['job']} has answered {row['taken']:,} of these rows" for row in taken)

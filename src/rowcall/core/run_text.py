@@ -12,7 +12,8 @@ from rowcall.core.shown import duration, money, plural
 
 
 def headline(plan: RunPlan) -> str:
-    """One line that says what is about to happen; and another where calls are not made where they would be."""
+    """One line that says what is about to happen; and others where calls are not made where they would be, and where other jobs'
+    answers are replaced."""
     engine, rows = plan.engine, plan.rows
     parts = [
         f"{rows.duplicates:,} {plural('duplicate', rows.duplicates)}",
@@ -26,6 +27,8 @@ def headline(plan: RunPlan) -> str:
     line = f"{plan.job} · {endpoint} · {how} · {rows.source:,} {plural('row', rows.source)}: {said}"
     if engine.kind == "responses" and engine.fell_back:
         line += f"\n  the driver makes the calls: {engine.fan_out_reason}"
+    if rows.takeover:
+        line += f"\n  {rows.takeover}"
     return line
 
 

@@ -205,7 +205,8 @@ class Wanted:
 def pending(texts: SqlTexts, rendered_sql: str, keys: Sequence[Column], tables: Tables, wanted: Wanted) -> str:
     """Write the rows to ask into the pending table. The outputs table must exist. A row without a key may have come since the
     rows were counted; it would be inserted again each time its answer is published. Hashes are as good as drawn by lot: those
-    that a limit picks are spread over the table."""
+    that a limit picks are spread over the table. They are those of the keys, so that all endpoints of a job are asked about the
+    same rows."""
     return fill(
         texts,
         "statements/pending",
@@ -216,9 +217,17 @@ def pending(texts: SqlTexts, rendered_sql: str, keys: Sequence[Column], tables: 
         same_request="" if wanted.only_new else " AND rendered.request_hash = answered.request_hash",
         keys_there=" AND ".join(f"key.{name} IS NOT NULL" for name in quoted_columns(keys)),
         files_once=", max(files) AS files" if wanted.files else "",
-        limited="" if wanted.limit is None else f"\nORDER BY rendered.request_hash\nLIMIT {wanted.limit}",
+        place="" if wanted.limit is None else _place(keys),
+        limited="" if wanted.limit is None else f"\nORDER BY place, request_hash\nLIMIT {wanted.limit}",
         mapping=_column_mapping(key.name for key in keys),
     )
+
+
+def _place(keys: Sequence[Column]) -> str:
+    """Where a row stands among those that a limit picks, the same for each endpoint of a job."""
+    names = quoted_columns([key for key in keys if key.name != ENDPOINT_KEY] or keys)
+    text = ", ".join(f"CAST(rendered.key.{name} AS STRING)" for name in names)
+    return f",\n  min(sha2(concat_ws(' ', {text}), 256)) AS place"
 
 
 def create_tables(

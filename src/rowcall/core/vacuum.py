@@ -32,6 +32,7 @@ LEAST_SECONDS = 3600.0
 _RUN_ID = re.compile(r"(\d{8}-\d{6})-[0-9a-f]{4}")
 _ROWS_ID = re.compile(r"rowcall_rows_[0-9a-f]{8}")
 _AGE = re.compile(r"(\d{1,5}) ?([dh])")
+_GOES_ON = "its run goes on"
 _STILL_NEEDED = "the next run of the job ends its run"
 
 
@@ -156,7 +157,7 @@ def _journal(job: str, left: LeftJournal, before: float) -> Item:
 
 def _journal_stays(left: LeftJournal, before: float) -> str:
     if left.here:
-        return "its run goes on"
+        return _GOES_ON
     if left.segments:
         return "it has answers that are not published; the next run of the job publishes them"
     if left.told == "unreadable":
@@ -206,16 +207,16 @@ def _busy(found: Found, before: float) -> bool:
 
 
 def _tables(found: Found, before: float) -> Iterator[Item]:
-    needed = found.needed
+    needed = dict.fromkeys(found.needed, _STILL_NEEDED) | {
+        left.run_id: _GOES_ON for left in found.journals if left.here
+    }
     for outputs, names in found.tables.items():
         for name, run_id in _working_tables(outputs, names):
-            why = _table_stays(found.runs.get(run_id), run_id, needed, before)
+            why = needed.get(run_id) or _table_stays(found.runs.get(run_id), run_id, before)
             yield Item(found.job, "table", _beside(outputs, name), "stays" if why else "goes", why)
 
 
-def _table_stays(run: KnownRun | None, run_id: str, needed: Collection[str], before: float) -> str:
-    if run_id in needed:
-        return _STILL_NEEDED
+def _table_stays(run: KnownRun | None, run_id: str, before: float) -> str:
     if run is None:
         return "the runs table has no such run"
     if run.status == "running" and not run.gone:

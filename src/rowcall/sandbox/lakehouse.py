@@ -148,10 +148,10 @@ def _give_up_soon(spark: Any) -> None:
 
 
 def _plain_path(folder: Path) -> Path:
-    """The folder, made if need be, under a path without special characters."""
-    folder = folder.absolute()
+    """The folder, made if need be, under a path without special characters and `..`, which Sail refuses."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        folder = folder.resolve()
     except OSError as error:
         raise SetupError(f"the {KIND} cannot be kept in {folder}: {error.strerror}. Choose another --home.") from error
     if _PLAIN.fullmatch(str(folder)):

@@ -203,7 +203,8 @@ AS
 SELECT
   rendered.request_hash,
   min(rendered.request) AS request,
-  collect_list(rendered.key) AS keys
+  collect_list(rendered.key) AS keys,
+  min(sha2(concat_ws(' ', CAST(rendered.key.`review_id` AS STRING)), 256)) AS place
 FROM (
   SELECT request_hash, key, min(request) AS request
   FROM (
@@ -229,7 +230,7 @@ LEFT ANTI JOIN (
 ) AS answered
   ON rendered.key.`review_id` = answered.key.`review_id` AND rendered.key.`endpoint` = answered.key.`endpoint` AND rendered.request_hash = answered.request_hash
 GROUP BY rendered.request_hash
-ORDER BY rendered.request_hash
+ORDER BY place, request_hash
 LIMIT 50;
 
 -- name: fetch

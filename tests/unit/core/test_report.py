@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, fields, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -155,10 +156,13 @@ class TestRunRow:
         assert report.record(over).schema.field("input_tokens").type == "int64"
         assert (over.tokens, replace(over, output_tokens=None).tokens) == (0, None)
 
-    def test_as_json_has_times_as_seconds(self) -> None:
+    def test_as_json_has_times_as_the_other_commands_have_them(self) -> None:
         over = report.ended(row(), "done", None, Tally(asked=7, ok=7), STARTED + 2_500_000)
         said = json.loads(json.dumps(over.as_json()))
-        assert (said["started_at"], said["ended_at"], said["seconds"]) == (1795387458.0, 1795387460.5, 2.5)
+        times = [datetime.fromisoformat(said[name]) for name in ("started_at", "ended_at")]
+        assert [time.timestamp() for time in times] == [1795387458.0, 1795387460.5]
+        assert {time.utcoffset() for time in times} == {timedelta()}
+        assert said["seconds"] == 2.5
         assert (said["status"], said["failures"], said["cost"]) == ("done", {}, None)
         assert set(said) == {field.name for field in fields(RunRow)} | {"seconds"}
 
@@ -174,6 +178,14 @@ def test_the_record_has_the_columns_of_the_runs_table(over: bool) -> None:
         made = report.ended(made, "stopped", "why", Tally(2, 1, 0, {"timeout": 1}, 1, 1, 0.5), STARTED + 1)
     record = report.record(made)
     assert [(field.name, sql_type(field.type)) for field in record.schema] == columns_of("tables/runs")
+
+
+def test_where_nothing_was_sent_nothing_bound_the_run() -> None:
+    idle = {"idle": 0.5}
+    null = Tally(2, 0, 0, {"null_prompt": 2}, slot_seconds=idle)
+    assert report.ended(row(), "done", None, null, STARTED).bound_by is None
+    one_sent = replace(null, asked=3, ok=1)
+    assert report.ended(row(), "done", None, one_sent, STARTED).bound_by is not None
 
 
 def test_the_record_holds_the_row() -> None:

@@ -44,8 +44,9 @@ def counts_of(run: Run, found: Found | None) -> Counts:
 
 
 def seconds_of(run: Run, found: Found | None) -> float:
-    """Wall time; of a run that goes on, up to the last answer that is published."""
-    last_us = run["ended_us"] or (found.last_ended // 1000 if found and found.calls else run["started_us"])
+    """Wall time; of a run that was cut off, up to the last answer that is published."""
+    last_answer = found.last_ended // 1000 if found and found.calls else run["started_us"]
+    last_us = run["ended_us"] or (run["now_us"] if run["status"] == "running" else last_answer)
     return max(0.0, (last_us - run["started_us"]) / 1e6)
 
 
@@ -91,11 +92,7 @@ def said_failures(counts: Counts, most: int = 3) -> str:
 
 def tiles(run: Run, found: Found | None, counts: Counts, seconds: float) -> list[Tile]:
     return [
-        Tile(
-            count(counts.asked),
-            "asked",
-            f"of {count(run['source_rows'] or 0)} {plural('row', run['source_rows'] or 0)}",
-        ),
+        Tile(count(counts.asked), "asked", _about_asked(run)),
         Tile(count(counts.ok), "ok", f"{percent(counts.ok, counts.asked)} of those asked" if counts.asked else ""),
         Tile(count(counts.failed), "failed", said_failures(counts) if counts.failed else "none"),
         Tile(duration(seconds), "wall time", _about_time(run)),
@@ -104,6 +101,16 @@ def tiles(run: Run, found: Found | None, counts: Counts, seconds: float) -> list
         _tokens(run, counts),
         _cost(run, counts),
     ]
+
+
+def _about_asked(run: Run) -> str:
+    """What became of the other rows; of a run without an end, how many are to be asked."""
+    if run["status"] in WITHOUT_END:
+        published = f"of {count(run['pending_rows'] or 0)}, as far as published"
+        return published if run["status"] == CUT_OFF else f"{published}; rowcall ctl tells the rest"
+    rows, kinds = run["source_rows"] or 0, {"duplicate_rows": "duplicates", "answered_rows": "answered before"}
+    others = [f"{count(run[name])} {said}" for name, said in kinds.items() if run[name]]
+    return f"of {count(rows)} {plural('row', rows)}" + (f": {', '.join(others)}" if others else "")
 
 
 def _about_time(run: Run) -> str:

@@ -44,6 +44,7 @@ def run(**changes: Any) -> dict[str, Any]:
         "currency": "USD",
         "started_us": STARTED,
         "ended_us": STARTED + 12_500_000,
+        "now_us": STARTED + 30_000_000,
         "rowcall_version": "0.1.0",
         "statement_ids": [],
         "context": {"git_commit": "abcdef"},
@@ -103,7 +104,7 @@ def test_a_run_that_went_to_its_end() -> None:
     page = make_page(run(), found())
     assert page.sentence == "8 of 10 requests were answered by app agent in 12 s; 2 failed: 1 rate limited, 1 refused."
     assert page.when == "24 November 2026, 13:50:21 to 13:50:33 UTC"
-    assert tile(page, "asked") == ("10", "of 12 rows")
+    assert tile(page, "asked") == ("10", "of 12 rows: 2 duplicates")
     assert tile(page, "ok") == ("8", "80 % of those asked")
     assert tile(page, "failed") == ("2", "1 rate limited, 1 refused")
     assert tile(page, "answers a second") == ("1.0", "while asking, which took 10 s")
@@ -173,8 +174,8 @@ def test_every_end_in_one_sentence(changes: dict[str, Any], sentence: str) -> No
 def test_a_run_under_way_is_counted_from_its_traces() -> None:
     page = make_page(run(**UNDER_WAY), found())
     assert page.sentence == "The run goes on: 8 of 10 requests have a published answer."
-    assert tile(page, "asked")[0] == "10"
-    assert tile(page, "wall time") == ("11 s", "so far")
+    assert tile(page, "asked") == ("10", "of 10, as far as published; rowcall ctl tells the rest")
+    assert tile(page, "wall time") == ("30 s", "so far")
     assert tile(page, "cost") == ("–", "told when the run is over")
     assert page.when == "begun 24 November 2026, 13:50:21 UTC"
 
@@ -184,6 +185,7 @@ def test_a_run_that_has_just_begun_says_so() -> None:
     assert page.missing == "No answer has been published yet."
     assert (page.timeline, page.latencies, page.percentiles) == (None, None, ())
     assert tile(page, "answers a second") == ("–", "no calls")
+    assert tile(page, "wall time") == ("30 s", "so far")
 
 
 @pytest.mark.parametrize("traces", [None, Found((), ())])
@@ -246,6 +248,7 @@ def test_a_run_that_is_no_more_and_has_no_end() -> None:
     page = make_page(run(**UNDER_WAY, input_tokens=0, output_tokens=0), found(), cut_off=True)
     said = "The run was cut off: 8 of 10 requests have a published answer. The next run of the job publishes what else it left."
     assert (page.status, page.sentence) == ("cut off", said)
+    assert tile(page, "asked") == ("10", "of 10, as far as published")
     assert tile(page, "wall time") == ("11 s", "up to the last published answer")
     assert (tile(page, "tokens"), tile(page, "cost")) == (("–", "told by the next run"), ("–", "told by the next run"))
 
