@@ -6,7 +6,6 @@ Exit codes: 0 all answered · 1 the run failed or stopped · 2 the job definitio
 import io
 import logging
 import os
-import shlex
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -40,9 +39,10 @@ from rowcall.cli_options import (
     options_of,
     pairs,
     print_json,
+    run_said,
+    runs_said,
     terminal,
     where_said,
-    which_said,
 )
 from rowcall.core.errors import DefinitionError
 from rowcall.core.shown import clean
@@ -96,7 +96,8 @@ def run(
 
     out, code, started_by = terminal(stderr=as_json), OK, pairs(context, "--context")
     cut = None if shards is None else cli_shards.cut_of(shards, job_run, patience)
-    where, which = where_said(home, profile, sandbox, warehouse), which_said(var, endpoint, only_new, upstream)
+    where = where_said(home, profile, sandbox, warehouse)
+    again = run_said(job, where, var, endpoint, only_new=only_new, upstream=upstream)
     with errors(), console.LiveReporter(out) as reporter:
         options = options_of(home, profile, sandbox, warehouse, upstream)
         for one in each_of(job, var, endpoint):
@@ -110,7 +111,7 @@ def run(
                 options=options,
                 reporter=reporter,
             ).row
-            console.print_summary(out, row, shlex.quote(str(job)), where, which)
+            console.print_summary(out, row, again, runs_said(one) + where)
             set_task_values({f"rowcall_{one.label}" if one.label else "rowcall": row.as_json()})
             if as_json:
                 print_json(row.as_json())
@@ -143,13 +144,14 @@ def plan(
     from rowcall import api, console
 
     out = terminal(stderr=as_json)
-    where, which = where_said(home, profile, sandbox, warehouse), which_said(var, endpoint, only_new, None)
+    where = where_said(home, profile, sandbox, warehouse)
+    again = run_said(job, where, var, endpoint, only_new=only_new)
     with errors(), console.LiveReporter(out) as reporter:
         options = options_of(home, profile, sandbox, warehouse)
         for one in each_of(job, var, endpoint):
             if pilot is not None:
                 asked = api.run(one, only_new=only_new, limit=pilot, options=options, reporter=reporter).row
-                console.print_summary(out, asked, shlex.quote(str(job)), where, which)
+                console.print_summary(out, asked, again, runs_said(one) + where)
                 if asked.status != "done":
                     raise typer.Exit(_exit_code(asked))
             planned = api.plan(one, only_new=only_new, options=options)
@@ -317,9 +319,10 @@ def run_demo(home: Home = HOME) -> None:
     out = terminal()
     with errors(), console.LiveReporter(out) as reporter:
         shown = demo.run_demo(home, reporter)
-    for row in (shown.row, shown.sql_row):
-        console.print_summary(out, row, str(shown.job_file))
-    console.print_demo(out, shown, _command())
+    where, in_sql = (where_said(home, None, True, warehouse) for warehouse in (None, demo.WAREHOUSE))
+    console.print_summary(out, shown.row, run_said(shown.job_file, where), where)
+    console.print_summary(out, shown.sql_row, run_said(shown.sql_job_file, in_sql), where)
+    console.print_demo(out, shown, _command(), where)
     raise typer.Exit(max(_exit_code(shown.row), _exit_code(shown.sql_row)))
 
 

@@ -97,10 +97,27 @@ def where_said(home: Path, profile: str | None, sandbox: bool, warehouse: str | 
     return " --sandbox" * sandbox + _said(given.items())
 
 
-def which_said(variables: Sequence[str] | None, endpoint: str | None, only_new: bool, upstream: str | None) -> str:
-    """The options that say which rows of which job are asked, likewise."""
-    given = [("--var", pair) for pair in variables or ()]
-    return _said([*given, ("--endpoint", endpoint), ("--upstream", upstream)]) + " --only-new" * only_new
+def runs_said(loaded: "LoadedJob") -> str:
+    """The option that names the runs table of a job, where that is not the usual one; it begins with a space."""
+    from rowcall.core import sql
+    from rowcall.core.plan import tables_beside
+
+    table = sql.bare_name(tables_beside(loaded.definition)[1])
+    return _said([("--table", table if table != RUNS_TABLE else None)])
+
+
+def run_said(
+    job: Path,
+    where: str,
+    variables: Sequence[str] | None = None,
+    endpoint: str | None = None,
+    *,
+    only_new: bool = False,
+    upstream: str | None = None,
+) -> str:
+    """The command that asks the rest of a job, `where` its tables are."""
+    given = [*(("--var", pair) for pair in variables or ()), ("--endpoint", endpoint), ("--upstream", upstream)]
+    return f"rowcall run {shlex.quote(str(job))}{_said(given)}{' --only-new' * only_new}{where}"
 
 
 def _said(given: Iterable[tuple[str, str | None]]) -> str:

@@ -2,6 +2,7 @@
 is read as markup, and no control character of it reaches the terminal."""
 
 import json
+import shlex
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -104,9 +105,9 @@ class LiveReporter:
             self._bar = None
 
 
-def print_summary(console: Console, row: RunRow, job: str, where: str = "", which: str = "") -> None:
-    """How a run ended, where its answers are, and what to type next. `where` and `which` are the options of the command that say
-    where tables are, and which rows of which job it asks."""
+def print_summary(console: Console, row: RunRow, command: str, where: str = "") -> None:
+    """How a run ended, where its answers are, and what to type next: `command` asks the rest, the options `where` say where the
+    tables are."""
     mark, style = _MARKS.get(row.status, ("·", ""))
     console.print(plain(f"{mark} {summary_line(row)}", style=style))
     if row.message:
@@ -120,7 +121,7 @@ def print_summary(console: Console, row: RunRow, job: str, where: str = "", whic
     if left:
         look = f"rowcall failures {row.run_id}{where}   ·   " if row.failed else ""
         are = "is" if left == 1 else "are"
-        console.print(plain(f"  next: {look}rowcall run {job}{which}{where} asks only the {left:,} that {are} left"))
+        console.print(plain(f"  next: {look}{command} asks only the {left:,} that {are} left"))
 
 
 def print_plan(console: Console, planned: Planned, *, statements: bool, pilot: bool = False) -> None:
@@ -345,8 +346,9 @@ def plain(text: object, style: str = "") -> Text:
     return Text(clean(str(text)), style=style)
 
 
-def print_demo(console: Console, shown: Demo, command: str) -> None:
-    """What the demo filled, and what to try next. `command` is how rowcall was called."""
+def print_demo(console: Console, shown: Demo, command: str, where: str) -> None:
+    """What the demo filled, and what to try next. `command` is how rowcall was called, `where` the options that tell where its
+    tables are."""
     console.print()
     print_rows(console, shown.sample, list(shown.sample[0]) if shown.sample else [], title="Some of the answers")
     console.print()
@@ -354,11 +356,11 @@ def print_demo(console: Console, shown: Demo, command: str) -> None:
     console.print()
     print_rows(console, [{"table": name, "rows": f"{n:,}"} for name, n in shown.counts.items()], ("table", "rows"))
     console.print(Text(f"\nThe tables are Delta folders under {shown.folder}. Next:"))
-    job = shown.job_file
+    job = shlex.quote(str(shown.job_file))
     nexts = [
-        (f"{command} run {job} --sandbox", "asks nothing: every row has its answer"),
-        (f"{command} plan {job} --sandbox", "what a run would do, and every statement"),
-        (f"{command} report {shown.row.run_id}", "this run as a page, with charts"),
+        (f"{command} run {job}{where}", "asks nothing: every row has its answer"),
+        (f"{command} plan {job}{where}", "what a run would do, and every statement"),
+        (f"{command} report {shown.row.run_id}{where}", "this run as a page, with charts"),
     ]
     edit = (f"edit {job}, run it again", "asks only what the change touches")
     nexts.append(edit if shown.in_checkout else (f"{command} init my-project", "a job of your own to change"))

@@ -31,14 +31,15 @@ class Demo:
     counts: Mapping[str, int]
     folder: Path
     job_file: Path
+    sql_job_file: Path
     in_checkout: bool
 
 
 def run_demo(home: Path, reporter: Reporter) -> Demo:
     """Fill `main.demo.texts` with real texts, unless it is there, and have them answered by both engines: by HTTP calls from
     Spark tasks, and by `ai_query` on a SQL warehouse."""
-    job_file, sql_job = _sample(JOB), api.load_job(_sample(SQL_JOB))
-    loaded = api.load_job(job_file)
+    job_file, sql_job_file = _sample(JOB), _sample(SQL_JOB)
+    loaded, sql_job = api.load_job(job_file), api.load_job(sql_job_file)
     with surroundings(loaded.definition, Options(home=home, sandbox=True)) as here:
         fill_texts(here.session, reporter)
         row = api.run_here(loaded, here, reporter=reporter)
@@ -56,7 +57,8 @@ def run_demo(home: Path, reporter: Reporter) -> Demo:
         tables = ("main.demo.texts", answers, sql_row.outputs_table, row.traces_table, "main.rowcall.runs")
         counts = {table: int(str(here.session.query(f"SELECT count(*) AS n FROM {table}")[0]["n"])) for table in tables}
     agreed = int(str(alike[0]["n"]))
-    return Demo(row, sql_row, agreed, sample, counts, home / "lakehouse", job_file, in_checkout=job_file == Path(JOB))
+    found = row, sql_row, agreed, sample, counts
+    return Demo(*found, home / "lakehouse", job_file, sql_job_file, in_checkout=job_file == Path(JOB))
 
 
 def _sample(name: str) -> Path:

@@ -55,7 +55,7 @@ class LoadedJob:
         names = {str(one.definition.endpoint.label): one for one in self.each()}
         if endpoint not in names:
             said, hint = f"there is no endpoint {endpoint!r}", f"There are: {some(list(names))}."
-            if not self.others:
+            if self.label is None:
                 hint = "The job has one endpoint; it has a name where it stands under `endpoints`."
             raise DefinitionError([Problem(str(self.file or ""), "endpoints", said, hint=hint)])
         return names[endpoint]
@@ -178,7 +178,8 @@ def _source_problem(definition: JobDefinition, query: str | None, session: SqlSe
     key = next(name for name in ("table", "query", "file") if getattr(prompts, name) is not None)
     if prompts.where:
         try:
-            session.columns(sql.source(sql_texts(), prompts.model_copy(update={"where": None}), query))
+            whole = definition.model_copy(update={"prompts": prompts.model_copy(update={"where": None})})
+            _prompt_columns(whole, query, session)
             key = "where"
         except SqlError:
             pass
@@ -271,9 +272,9 @@ def count_rows(session: SqlSession, bound: Bound, limit: int | None = None) -> R
 
 def _takeover(session: SqlSession, bound: Bound) -> str:
     """What other jobs have answered that this one replaces. Raises `DefinitionError` where they do that in turn."""
-    others = session.query(bound.rivals.jobs) if bound.rivals else []
+    others = {row["job"]: row["in_turn"] for row in session.query(bound.rivals.jobs)} if bound.rivals else {}
     taken = session.query(bound.rivals.taken) if bound.rivals and others else []
-    if others and others[0]["in_turn"] and (problems := rivalry(taken, sql.bare_name(bound.tables.outputs))):
+    if problems := rivalry([row for row in taken if others.get(row["job"])], sql.bare_name(bound.tables.outputs)):
         raise DefinitionError(problems)
     return takeover(taken)
 

@@ -307,9 +307,13 @@ class TestTablesOfOthers:
 
     def test_a_query_of_a_file_that_is_not_there(self, place: Place) -> None:
         query = "SELECT * FROM parquet.`/no/such/file.parquet`"
-        problem = place.problem(place.job("file", prompts={"query": query, "key": "id"}))
-        assert problem.key == "prompts.query"
-        assert "no columns; is there a file" in problem.message
+        for where in ({}, {"where": "id > 1"}):
+            problem = place.problem(place.job("file", prompts={"query": query, "key": "id", **where}))
+            assert problem.key == "prompts.query"
+        assert (
+            "no columns; is there a file"
+            in place.problem(place.job("file", prompts={"query": query, "key": "id"})).message
+        )
 
     @pytest.mark.parametrize("table", ["traces", "TRACES", "`runs`"])
     def test_outputs_where_traces_and_runs_are_by_default(self, place: Place, table: str) -> None:
@@ -351,18 +355,21 @@ class TestTwoJobsWithOneOutputsTable:
         assert place.bench.run(second).asked == 0
         assert place.bench.run(first, only_new=True).asked == 0
 
-    def test_the_first_run_of_the_second_says_what_it_replaces(self, place: Place) -> None:
+    def test_a_run_says_what_it_replaces(self, place: Place) -> None:
         first, second = self.jobs(place, "takes", {"request": {"input": "otherwise: {text}"}})
-        assert place.bench.run(first).asked == 4
+        before = place.bench.run(first)
+        assert before.asked == 4
         place.fill("takes", texts(5))
         assert place.bench.plan(second, only_new=True).plan.rows.takeover == ""
         reporter = RecordingReporter()
-        assert place.bench.run(second, reporter=reporter).asked == 5
-        (plan,) = reporter.plans
-        said = f"job {first.job} has answered 4 of these rows: this job asks otherwise, and replaces those answers"
-        assert headline(plan).splitlines()[1:] == [f"  {said}"]
+        assert place.bench.run(second, reporter=reporter, limit=2).asked == 2
+        left = [out["run_id"] for out in place.bench.outputs(first)].count(before.run_id)
+        assert place.bench.run(second, reporter=reporter).asked == 3
+        said = "job {} has answered {} of these rows: this job asks otherwise, and replaces those answers"
+        told = [headline(plan).splitlines()[1:] for plan in reporter.plans]
+        assert told == [[f"  {said.format(first.job, count)}"] for count in (4, left)]
         place.fill("takes", texts(6))
-        assert place.bench.plan(second).plan.rows.takeover == "", "it has said so"
+        assert place.bench.plan(second).plan.rows.takeover == "", "there is nothing more to replace"
 
     def test_may_have_different_keys(self, place: Place) -> None:
         first, _ = self.jobs(place, "apart", {})

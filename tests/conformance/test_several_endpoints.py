@@ -93,6 +93,25 @@ def test_one_of_them_may_fail_alone(bench: Bench):
     assert [out for out in outputs(bench, name) if out[3] != "ok"] == [(3, "fast", None, "error")]
 
 
+def test_each_of_them_says_what_it_replaces_of_another_job(bench: Bench):
+    name = "several_takes"
+    bench.fill(name, [{"id": n, "text": f"row {n}"} for n in range(3)])
+    first = loaded(bench.folder, name)
+    assert [row.ok for row in run(bench, first)] == [3, 3]
+    others = [
+        one.definition.model_copy(
+            update={
+                "job": f"{name}_2",
+                "request": one.definition.request.model_copy(update={"input": "otherwise: {text}"}),
+            }
+        )
+        for one in first.each()
+    ]
+    for job in others:
+        assert f"job {name} has answered 3 of these rows" in bench.plan(job).plan.rows.takeover
+        assert bench.run(job).ok == 3
+
+
 def test_two_names_may_stand_for_one_endpoint(bench: Bench):
     name = "several_same"
     bench.fill(name, [{"id": n, "text": f"row {n}"} for n in range(3)])
@@ -108,6 +127,9 @@ def test_one_of_them_can_be_asked_alone(bench: Bench):
     assert bench.plan(job.asking("careful").definition).plan.endpoint_label == "careful"
     with pytest.raises(DefinitionError, match=r"no endpoint 'slow'.*fast, careful"):
         job.asking("slow")
+    named = loaded(bench.folder, name, endpoints="{fast: {serving: echo}}")
+    with pytest.raises(DefinitionError, match=r"no endpoint 'slow'.*There are: fast"):
+        named.asking("slow")
     alone = api.load_job(make_job(name))
     with pytest.raises(DefinitionError, match=r"no endpoint 'slow'.*The job has one endpoint"):
         alone.asking("slow")

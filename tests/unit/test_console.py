@@ -4,14 +4,16 @@ import datetime as dt
 import io
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from rowcall import console
+from rowcall import api, console
 from rowcall.adapters.packaged import sql_texts
 from rowcall.api import Planned
+from rowcall.cli_options import run_said, runs_said, where_said
 from rowcall.console_compare import print_comparison, print_costs
 from rowcall.core import report
 from rowcall.core.comparison import Change, Comparison, Taken
@@ -22,6 +24,7 @@ from rowcall.core.listing import statements_of
 from rowcall.core.plan import Facts, RunOptions, RunPlan, bind, make_plan
 from rowcall.core.records import Column, Progress, RowCounts
 from rowcall.core.report import RunRow, Tally
+from support import make_job
 
 HOSTILE = "[red]red[/red] \x1b[2J\x1b]0;title\x07 \x9b31m \r\x08 \u202egnorw\u2066 \ud800 [/] [link=http://x]x[/link]"
 
@@ -109,7 +112,7 @@ class TestProgressLine:
 class TestSummary:
     def shown(self, row: RunRow) -> list[str]:
         on = terminal()
-        console.print_summary(on, row, "jobs/review_triage.yml")
+        console.print_summary(on, row, "rowcall run jobs/review_triage.yml")
         return written(on).splitlines()
 
     def test_of_a_run_with_failures(self) -> None:
@@ -134,11 +137,25 @@ class TestSummary:
 
     def test_what_is_next_has_the_options_that_were_given(self) -> None:
         on, row = terminal(), run_row(Tally(2269, 2268, 0, {"timeout": 1}))
-        console.print_summary(on, row, "jobs/a.yml", " --sandbox --home 'my home'", " --var out=o2 --endpoint fast")
+        where = where_said(Path("my home"), None, True, None)
+        again = run_said(Path("a job.yml"), where, ["out=o 2"], "fast", only_new=True)
+        console.print_summary(on, row, again, f" --table prod.rowcall.runs{where}")
         assert written(on).splitlines()[-1] == (
-            "  next: rowcall failures 20261123-060000-ab12 --sandbox --home 'my home'   ·   "
-            "rowcall run jobs/a.yml --var out=o2 --endpoint fast --sandbox --home 'my home' asks only the 2 that are left"
+            "  next: rowcall failures 20261123-060000-ab12 --table prod.rowcall.runs --sandbox --home 'my home'   ·   "
+            "rowcall run 'a job.yml' --var 'out=o 2' --endpoint fast --only-new --sandbox --home 'my home' "
+            "asks only the 2 that are left"
         )
+
+    @pytest.mark.parametrize(
+        ("outputs", "option"),
+        [
+            ("main.x.y", ""),
+            ("prod.x.y", " --table prod.rowcall.runs"),
+            ("`my c`.x.y", " --table '`my c`.rowcall.runs'"),
+        ],
+    )
+    def test_a_runs_table_that_is_not_the_usual_one_is_named(self, outputs: str, option: str) -> None:
+        assert runs_said(api.load_job(make_job("a", outputs={"table": outputs}, runs={}))) == option
 
     def test_a_message_cannot_pass_for_a_summary(self) -> None:
         shown = self.shown(run_row(Tally(), "failed", "oops\n✔ 10 asked · 10 ok"))

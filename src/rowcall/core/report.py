@@ -42,9 +42,9 @@ class Tally:
         return self.asked - self.ok
 
     @property
-    def sent(self) -> int:
-        """Those that were not for want of a prompt."""
-        return self.asked - (self.failures or {}).get(ErrorKind.NULL_PROMPT, 0)
+    def without_prompts(self) -> bool:
+        """Whether there was something to ask, and none of it had a prompt."""
+        return 0 < self.asked == (self.failures or {}).get(ErrorKind.NULL_PROMPT, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +232,7 @@ def ended(
         cached_tokens=total.cached_tokens,
         reasoning_tokens=total.reasoning_tokens,
         slot_seconds=dict(total.slot_seconds),
-        bound_by=bound_by(total.slot_seconds, _slots(row), row.tasks or 1) if total.sent else None,
+        bound_by=None if total.without_prompts else bound_by(total.slot_seconds, _slots(row), row.tasks or 1),
         ended_at=ended_at,
         statement_ids=[*row.statement_ids, *statement_ids],
     )

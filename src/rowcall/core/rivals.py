@@ -1,6 +1,6 @@
 """Jobs that write the same outputs table, ask for the same keys and ask otherwise: each takes the other's answers for those to an
 earlier version of its requests, asks again and replaces them, for ever, and pays each time. Jobs may share a table, though, whose
-keys are different, and a job may go on under another name: the first run under it says what it replaces.
+keys are different, and a job may go on under another name: a run says which answers of other jobs it replaces.
 """
 
 from collections.abc import Mapping, Sequence
@@ -48,7 +48,7 @@ def rivalry(taken: Sequence[Mapping[str, Any]], table: str) -> list[Problem]:
 
 
 def takeover(taken: Sequence[Mapping[str, Any]]) -> str:
-    """What the first run of a job replaces of other jobs' answers; empty where that is nothing."""
+    """What a run replaces of other jobs' answers; empty where that is nothing."""
     return f"{_said(taken)}: this job asks otherwise, and replaces those answers" if taken else ""
 
 

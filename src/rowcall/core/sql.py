@@ -205,8 +205,8 @@ class Wanted:
 def pending(texts: SqlTexts, rendered_sql: str, keys: Sequence[Column], tables: Tables, wanted: Wanted) -> str:
     """Write the rows to ask into the pending table. The outputs table must exist. A row without a key may have come since the
     rows were counted; it would be inserted again each time its answer is published. Hashes are as good as drawn by lot: those
-    that a limit picks are spread over the table. They are those of the keys, so that all endpoints of a job are asked about the
-    same rows."""
+    that a limit picks are spread over the table. They are those of the keys, so that rows come in the same order for all endpoints
+    of a job."""
     return fill(
         texts,
         "statements/pending",

@@ -186,6 +186,8 @@ def test_where_nothing_was_sent_nothing_bound_the_run() -> None:
     assert report.ended(row(), "done", None, null, STARTED).bound_by is None
     one_sent = replace(null, asked=3, ok=1)
     assert report.ended(row(), "done", None, one_sent, STARTED).bound_by is not None
+    none_over = Tally(slot_seconds={"unavailable": 3600.0})
+    assert "an endpoint that served nobody" in str(report.ended(row(), "stopped", "why", none_over, STARTED).bound_by)
 
 
 def test_the_record_holds_the_row() -> None:
