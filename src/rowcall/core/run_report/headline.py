@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rowcall.core.report import rows_later
 from rowcall.core.run_report.found import Found
 from rowcall.core.run_report.words import count, percent, rate
 from rowcall.core.shown import duration, money, plural
@@ -110,6 +111,8 @@ def _about_asked(run: Run) -> str:
         return published if run["status"] == CUT_OFF else f"{published}; rowcall ctl tells the rest"
     rows, kinds = run["source_rows"] or 0, {"duplicate_rows": "duplicates", "answered_rows": "answered before"}
     others = [f"{count(run[name])} {said}" for name, said in kinds.items() if run[name]]
+    if later := rows_later(dict(run["context"] or {})):
+        others.append(f"{count(later)} left for later")
     return f"of {count(rows)} {plural('row', rows)}" + (f": {', '.join(others)}" if others else "")
 
 

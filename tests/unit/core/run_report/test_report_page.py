@@ -237,8 +237,10 @@ def test_one_more_attempt_was_made() -> None:
 
 
 def test_rows_add_up_where_a_limit_left_some() -> None:
-    limited = run(source_rows=200, duplicate_rows=0, pending_rows=100, context={"rows_left_for_later": "100"})
-    facts = dict(make_page(limited, found()).plan)
+    limited = run(source_rows=200, duplicate_rows=0, pending_rows=100, context=[("rows_left_for_later", "100")])
+    page = make_page(limited, found())
+    assert tile(page, "asked") == ("10", "of 200 rows: 100 left for later")
+    facts = dict(page.plan)
     said = "200 in the prompt table, 0 with the request of another, 0 answered before, 100 requests to ask"
     assert facts["rows"] == f"{said}, 100 left for a later run"
     assert "rows left for later" not in facts
