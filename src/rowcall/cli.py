@@ -42,6 +42,7 @@ from rowcall.cli_options import (
     run_said,
     runs_said,
     terminal,
+    variables_said,
     where_said,
 )
 from rowcall.core.errors import DefinitionError
@@ -97,7 +98,6 @@ def run(
     out, code, started_by = terminal(stderr=as_json), OK, pairs(context, "--context")
     cut = None if shards is None else cli_shards.cut_of(shards, job_run, patience)
     where = where_said(home, profile, sandbox, warehouse)
-    again = run_said(job, where, var, endpoint, only_new=only_new, upstream=upstream)
     with errors(), console.LiveReporter(out) as reporter:
         options = options_of(home, profile, sandbox, warehouse, upstream)
         for one in each_of(job, var, endpoint):
@@ -111,6 +111,8 @@ def run(
                 options=options,
                 reporter=reporter,
             ).row
+            given = variables_said(one, var)
+            again = run_said(job, where, given, endpoint, only_new=only_new, upstream=upstream)
             console.print_summary(out, row, again, runs_said(one) + where)
             set_task_values({f"rowcall_{one.label}" if one.label else "rowcall": row.as_json()})
             if as_json:
@@ -145,12 +147,12 @@ def plan(
 
     out = terminal(stderr=as_json)
     where = where_said(home, profile, sandbox, warehouse)
-    again = run_said(job, where, var, endpoint, only_new=only_new)
     with errors(), console.LiveReporter(out) as reporter:
         options = options_of(home, profile, sandbox, warehouse)
         for one in each_of(job, var, endpoint):
             if pilot is not None:
                 asked = api.run(one, only_new=only_new, limit=pilot, options=options, reporter=reporter).row
+                again = run_said(job, where, variables_said(one, var), endpoint, only_new=only_new)
                 console.print_summary(out, asked, again, runs_said(one) + where)
                 if asked.status != "done":
                     raise typer.Exit(_exit_code(asked))

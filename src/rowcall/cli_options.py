@@ -106,6 +106,13 @@ def runs_said(loaded: "LoadedJob") -> str:
     return _said([("--table", table if table != RUNS_TABLE else None)])
 
 
+def variables_said(loaded: "LoadedJob", variables: Sequence[str] | None) -> list[str]:
+    """What was given for `--var`, as it may be shown: a variable may be a part of prompts, which not every job wants in a log."""
+    if loaded.definition.traces.content != "none":
+        return list(variables or ())
+    return [f"{pair.partition('=')[0]}=…" for pair in variables or ()]
+
+
 def run_said(
     job: Path,
     where: str,

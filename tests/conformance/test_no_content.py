@@ -110,8 +110,9 @@ main()
 """
 JOB = """
 job: quiet
+variables: {said: nothing}
 prompts:
-  query: SELECT id, concat('amber-', 'otter-4711 ', id) AS text FROM range(6)
+  query: SELECT id, concat('${said}', 'otter-4711 ', id) AS text FROM range(6)
   key: id
 request: {input: "{text}"}
 endpoint: {serving: echo}
@@ -126,7 +127,7 @@ def test_the_logs_of_the_command_line_have_none_either(bench: Bench, tmp_path: P
     bench.behave(faults=[{"every": 3, **QUOTED}])
     (tmp_path / "quiet.yml").write_text(JOB)
     login = {"DATABRICKS_CONFIG_FILE": bench.sandbox.config_file, "DATABRICKS_CONFIG_PROFILE": bench.sandbox.profile}
-    command = [sys.executable, "-c", LOUD, "run", "quiet.yml", "--json"]
+    command = [sys.executable, "-c", LOUD, "run", "quiet.yml", "--json", "--var", "said=amber-"]
     done = subprocess.run(
         command, cwd=tmp_path, env={**os.environ, **login}, capture_output=True, timeout=90, check=False
     )
@@ -134,5 +135,7 @@ def test_the_logs_of_the_command_line_have_none_either(bench: Bench, tmp_path: P
     home = tmp_path / ".rowcall"
     left = [place for place in files(home) if "/quiet/" not in place[0]]
     assert any("/traces/" in place for place, _ in left)
+    (hint,) = (line for line in done.stderr.decode().splitlines() if "next: " in line)
+    assert "quiet.yml --var 'said=…' asks" in hint
     assert leaks(MARKS, [("output", done.stdout), ("logs", done.stderr), *left]) == []
     assert any(PROMPT.encode() in content for place, content in files(home) if "/quiet/" in place)
