@@ -1,6 +1,8 @@
 """The embedded lakehouse keeps its tables for the next process, wherever its folder is."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -44,6 +46,30 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(SetupError, match=r"cannot be kept in .*file"):
         open_lakehouse(tmp_path / "file" / "lakehouse")
+
+
+def test_a_program_of_the_command_line_opens_it(tmp_path: Path):
+    program = f"""
+import pathlib
+from rowcall.sandbox.lakehouse import open_lakehouse
+house = open_lakehouse(pathlib.Path({str(tmp_path)!r}))
+print(house.spark.sql("SELECT 7").collect()[0][0])
+house.stop()
+"""
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+    assert (found.stdout, found.stderr, found.returncode) == ("7\n", "", 0)
+
+
+def test_two_packages_in_one_folder_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    other = tmp_path / "pyspark-3.5.1.dist-info"
+    other.mkdir()
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: pyspark\nVersion: 3.5.1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(
+        SetupError, match=r"^pyspark 3\.5\.1 and pyspark-client 4\..* pip uninstall pyspark pyspark-client,"
+    ):
+        open_lakehouse(tmp_path / "lakehouse")
+    assert not (tmp_path / "lakehouse").exists()
 
 
 @pytest.mark.parametrize("name", ["`main`.`test`.`my table`", "`main`.`é`.`t`", "`main`.`..`.`t`"])

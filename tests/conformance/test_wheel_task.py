@@ -25,7 +25,7 @@ from support import control
 
 pytestmark = pytest.mark.timeout(500)
 ROOT = Path(__file__).parents[2]
-RUNTIME = ("pyspark[connect]", "pandas")
+RUNTIME = ("pyspark-client", "pandas")
 """What a runtime brings that the wheel does not ask for."""
 ENTRY_POINT = """
 import sys
@@ -74,7 +74,8 @@ class Runtime:
 
     def run(self, parameters: list[str]) -> subprocess.CompletedProcess[str]:
         kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
-        command = [str(self.python), "-c", ENTRY_POINT, *parameters]
+        (self.folder / "task.py").write_text(ENTRY_POINT)
+        command = [str(self.python), "task.py", *parameters]
         return subprocess.run(
             command,
             cwd=self.folder,

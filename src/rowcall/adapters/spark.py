@@ -197,6 +197,10 @@ def ambient_spark(remote: str | None = None) -> Any:
     builder = SparkSession.builder.remote(remote) if remote else SparkSession.builder
     try:
         return builder.getOrCreate()
+    except SystemExit as error:  # of pyspark-client 4.1 and 4.2, which takes such a program for its doctests
+        raise SetupError(
+            "pyspark-client gives no SparkSession to `python -c`. Put the program into a file, or use pyspark[connect] instead"
+        ) from error
     except Exception as error:  # of Spark, of Java's gateway, of gRPC
         where = f"the Spark Connect server at {remote.split(';')[0]}" if remote else "this runtime"
         raise SetupError(
