@@ -1,4 +1,4 @@
--- What becomes of the rows: counted before anything is paid.
+-- What becomes of the rows: counted before anything is paid, in one pass: engines repeat a CTE that is used twice.
 WITH rendered AS (
   $rendered
 ),
@@ -18,32 +18,28 @@ answered AS (
 marked AS (
   SELECT
     by_key.copies,
-    by_key.request_hash,
     by_key.request_hash <> by_key.other_hash AS clashes,
     by_key.chars,
     $key_is_null AS key_is_null,
-    answered.request_hash IS NOT NULL AS is_answered
+    CASE WHEN answered.request_hash IS NULL THEN by_key.request_hash END AS pending
   FROM by_key
   LEFT JOIN answered ON $same_key$same_request
 ),
-asked AS (
-  SELECT request_hash, max(chars) AS chars FROM marked WHERE NOT is_answered GROUP BY request_hash
+requests AS (
+  SELECT
+    pending,
+    sum(copies) AS copies,
+    sum(CASE WHEN key_is_null THEN copies ELSE 0 END) AS null_keys,
+    sum(CASE WHEN clashes THEN 1 ELSE 0 END) AS clashing_keys,
+    max(chars) AS chars
+  FROM marked
+  GROUP BY pending
 )
 SELECT
-  coalesce(rows.source, 0) AS source,
-  coalesce(rows.answered, 0) AS answered,
-  coalesce(rows.null_keys, 0) AS null_keys,
-  coalesce(rows.clashing_keys, 0) AS clashing_keys,
-  requests.pending,
-  coalesce(requests.input_chars, 0) AS input_chars
-FROM (
-  SELECT
-    sum(copies) AS source,
-    sum(CASE WHEN is_answered THEN copies ELSE 0 END) AS answered,
-    sum(CASE WHEN key_is_null THEN copies ELSE 0 END) AS null_keys,
-    sum(CASE WHEN clashes THEN 1 ELSE 0 END) AS clashing_keys
-  FROM marked
-) AS rows
-CROSS JOIN (
-  SELECT count(*) AS pending, sum(chars) AS input_chars FROM asked
-) AS requests
+  coalesce(sum(copies), 0) AS source,
+  coalesce(sum(CASE WHEN pending IS NULL THEN copies END), 0) AS answered,
+  coalesce(sum(null_keys), 0) AS null_keys,
+  coalesce(sum(clashing_keys), 0) AS clashing_keys,
+  count(pending) AS pending,
+  coalesce(sum(CASE WHEN pending IS NOT NULL THEN chars END), 0) AS input_chars
+FROM requests
