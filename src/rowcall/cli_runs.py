@@ -90,11 +90,7 @@ def show(
     if as_json:
         print_json(row)
     else:
-        console.print_rows(
-            terminal(),
-            [{"": name, " ": value} for name, value in row.items() if value not in (None, {}, "")],
-            ("", " "),
-        )
+        console.print_run(terminal(), row)
 
 
 def failures(

@@ -327,6 +327,15 @@ def print_rows(console: Console, rows: Sequence[Mapping[str, object]], columns: 
     console.print(table)
 
 
+def print_run(console: Console, row: Mapping[str, object]) -> None:
+    """The row of a run, without the columns that say nothing."""
+    cost = row["cost"]
+    shown = {**row, "cost": money(cost, row["currency"]), "currency": None} if isinstance(cost, float) else row
+    print_rows(
+        console, [{"": name, " ": value} for name, value in shown.items() if value not in (None, "", {}, [])], ("", " ")
+    )
+
+
 def _cell(value: object) -> str:
     if value is None:
         return ""

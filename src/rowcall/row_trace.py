@@ -72,9 +72,10 @@ def _by_key(session: SqlSession, texts: sql.SqlTexts, outputs: str, names: Seque
 def key_values(key: str, names: Sequence[str]) -> Mapping[str, str]:
     """The values of key columns, written as `a=1,b=2` or as JSON, or as the value alone where there is one column. Raises
     `RunError`."""
-    if len(names) == 1:
+    said = _json_key(key)
+    if len(names) == 1 and set(said) != set(names):
         return {names[0]: key.removeprefix(f"{names[0]}=")}
-    given = _json_key(key) or _written_key(key, names)
+    given = said or _written_key(key, names)
     if set(given) != set(names):
         example = ",".join(f"{name}=…" for name in names)
         raise RunError(f"the key has the columns {', '.join(names)}; write {example}, or as JSON, each of them once")

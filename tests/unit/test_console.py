@@ -235,6 +235,24 @@ class TestRows:
         assert "…" in self.shown([{"a": "x " * 1000}], ["a"])
 
 
+def test_a_run_is_shown_without_what_says_nothing() -> None:
+    on = terminal()
+    row = {
+        "run_id": "r",
+        "failed": 0,
+        "statement_ids": [],
+        "message": None,
+        "cost": 1.2000003,
+        "currency": "EUR",
+    }
+    console.print_run(on, row)
+    assert [line.split() for line in written(on).split("\n") if line.strip()] == [
+        ["run_id", "r"],
+        ["failed", "0"],
+        ["cost", "1.20", "EUR"],
+    ]
+
+
 class TestHostileText:
     def everything(self, text: str) -> str:
         """All that can carry somebody else's text, on one terminal."""

@@ -32,6 +32,8 @@ MS = 1_000_000
         ("a=1, b=2", ["a", "b"], {"a": "1", "b": "2"}),
         ('{"a": 1, "b": "2,a=3"}', ["a", "b"], {"a": "1", "b": "2,a=3"}),
         ('{"a": 1}', ["id"], {"id": '{"a": 1}'}),
+        ('{"id": 7}', ["id"], {"id": "7"}),
+        ('id={"id": 7}', ["id"], {"id": '{"id": 7}'}),
     ],
 )
 def test_a_key_has_a_value_for_each_column(key: str, names: list[str], values: dict[str, str]) -> None:

@@ -138,7 +138,10 @@ def _in_flight(run: Run, found: Found | None) -> Tile:
     limit = f"of {count(run['concurrency'])}" if run["concurrency"] else ""
     if found is None or not found.calls:
         return Tile("–", "calls in flight", limit)
-    return Tile(rate(found.attempt_seconds / found.seconds), "calls in flight", f"{limit}, on average while asking")
+    average = found.attempt_seconds / found.seconds
+    if limit and average > run["concurrency"]:
+        limit += " as planned, raised meanwhile"
+    return Tile(rate(average), "calls in flight", f"{limit}, on average while asking")
 
 
 def _tokens(run: Run, counts: Counts) -> Tile:

@@ -115,6 +115,11 @@ def test_a_run_that_went_to_its_end() -> None:
     assert (page.missing, page.message) == ("", "")
 
 
+def test_a_limit_that_was_raised_meanwhile_is_not_that_of_the_plan() -> None:
+    page = make_page({**run(), "concurrency": 2}, found())
+    assert tile(page, "calls in flight") == ("2.6", "of 2 as planned, raised meanwhile, on average while asking")
+
+
 def test_what_went_wrong_is_told_by_kind_with_an_example() -> None:
     page = make_page(run(), found())
     told = [(each.name, each.lost, each.attempts, each.statuses, each.example) for each in page.troubles]
