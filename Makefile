@@ -38,11 +38,11 @@ SHORT_SUITE := sql_session both_engines sample_jobs
 SUITE    := $(SHORT_SUITE) engine recovery rendering row_story tables_of_runs
 ON_SPARK := $(SPARK)/bin/python -m pytest --timeout 600
 
-# $(call set-up,FOLDER,CONSTRAINTS,WHAT): a virtual environment FOLDER with WHAT in it.
+# $(call set-up,FOLDER,CONSTRAINTS,WHAT): a virtual environment FOLDER with WHAT in it, and with nothing that was needed once.
 define set-up
 	@"$(PYTHON)" -c '$(NEW_ENOUGH)' 2>/dev/null || { echo "rowcall needs Python 3.11, 3.12 or 3.13; name one: make PYTHON=…"; exit 1; }
-	@$(1)/bin/python -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear $(1)
 	@echo "Setting up $(1) …"
+	@"$(PYTHON)" -m venv --clear $(1)
 	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(2) uv
 	@$(1)/bin/python -m uv pip install --quiet --compile-bytecode --python $(1)/bin/python $(3)
 	@touch $@
@@ -113,8 +113,8 @@ test-versions: $(READY)
 	    --no-annotate --no-header --quiet --output-file $(VENV)/lowest.txt
 	@: > $(VENV)/newest.txt
 	@set -e; for each in $(VERSIONS); do \
-	    echo "Setting up $$each …"; test -x $$each/bin/python || "$(PYTHON)" -m venv $$each; \
-	    $(BIN)/python -m uv pip install --quiet --upgrade --compile-bytecode --python $$each/bin/python \
+	    echo "Setting up $$each …"; "$(PYTHON)" -m venv --clear $$each; \
+	    $(BIN)/python -m uv pip install --quiet --compile-bytecode --python $$each/bin/python \
 	        --constraint $(VENV)/$${each#.venv-}.txt --group tests --editable '.[local,otlp,bundle]'; \
 	    $$each/bin/python -m pytest --dist worksteal --numprocesses $(WORKERS) tests/unit/core tests/unit/engines \
 	        tests/unit/adapters tests/conformance/test_both_engines.py tests/conformance/test_sample_jobs.py; \
@@ -129,8 +129,8 @@ check: $(READY)
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-bench: $(READY)
-	$(BIN)/python tests/bench/run.py $(BENCH)
+bench: $(READY) $(SPARK)/.ready
+	$(BIN)/python tests/bench/run.py --spark $(CURDIR)/$(SPARK)/bin/python $(BENCH)
 	$(BIN)/python tests/bench/traces.py
 	$(BIN)/python tests/bench/adaptation.py
 

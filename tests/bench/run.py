@@ -111,15 +111,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=", ".join(one.name for one in WORKLOADS))
     parser.add_argument("--rowcall-only", action="store_true", help="leave out what one would write instead")
+    parser.add_argument("--spark", metavar="PYTHON", help="one that has Apache Spark and openai, for map_in_pandas")
     parser.add_argument("--readme", action="store_true", help="put the rows into the README's table")
     options = parser.parse_args()
     chosen = [one for one in WORKLOADS if not options.workloads or one.name in options.workloads]
     found: list[Result] = []
     for workload in chosen:
         for client in ("rowcall", *(() if options.rowcall_only else workload.recipes)):
-            if client == "map_in_pandas" and shutil.which("java") is None:
+            python = options.spark if client == "map_in_pandas" else sys.executable
+            if python is None or (python == options.spark and shutil.which("java") is None):
                 continue
-            found.append(run(workload, client))
+            found.append(run(workload, client, python))
             sys.stdout.write("  ".join(found[-1].cells()) + "\n")
             sys.stdout.flush()
     if options.readme:
@@ -127,7 +129,7 @@ def main() -> None:
     Console().print(as_table(found))
 
 
-def run(workload: Workload, client: str) -> Result:
+def run(workload: Workload, client: str, python: str) -> Result:
     with TemporaryDirectory(prefix="rowcall-bench-") as name, endpoint(workload.behaviour) as address:
         folder = Path(name)
         prompts = folder / "prompts.parquet"
@@ -135,7 +137,7 @@ def run(workload: Workload, client: str) -> Result:
         parquet.write_table(pa.table({"id": list(range(workload.rows)), "text": texts}), prompts)
         if workload.answered:
             answer_before(workload, folder, prompts, address)
-        measured = measure(command(workload, client, folder, prompts, address), folder)
+        measured = measure([python, *command(workload, client, folder, prompts, address)], folder)
         return Result(workload, client, measured, figures(address))
 
 
@@ -143,9 +145,9 @@ def command(workload: Workload, client: str, folder: Path, prompts: Path, addres
     if client == "rowcall":
         limit = "auto" if workload.limit is None else workload.limit
         (folder / "job.yml").write_text(JOB.format(prompts=prompts, address=address, limit=limit))
-        return [sys.executable, "-m", "rowcall", "run", "job.yml", "--json"]
+        return ["-m", "rowcall", "run", "job.yml", "--json"]
     limit = str(workload.limit or LIMIT_OF_OTHERS)
-    return [sys.executable, str(RECIPES / f"{client}.py"), str(prompts), address, limit]
+    return [str(RECIPES / f"{client}.py"), str(prompts), address, limit]
 
 
 def answer_before(workload: Workload, folder: Path, prompts: Path, address: str) -> None:

@@ -60,18 +60,6 @@ house.stop()
     assert (found.stdout, found.stderr, found.returncode) == ("7\n", "", 0)
 
 
-def test_two_packages_in_one_folder_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    other = tmp_path / "pyspark-3.5.1.dist-info"
-    other.mkdir()
-    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: pyspark\nVersion: 3.5.1\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(
-        SetupError, match=r"^pyspark 3\.5\.1 and pyspark-client 4\..* pip uninstall pyspark pyspark-client,"
-    ):
-        open_lakehouse(tmp_path / "lakehouse")
-    assert not (tmp_path / "lakehouse").exists()
-
-
 @pytest.mark.parametrize("name", ["`main`.`test`.`my table`", "`main`.`é`.`t`", "`main`.`..`.`t`"])
 def test_names_it_cannot_keep_are_refused(house: Lakehouse, name: str):
     with pytest.raises(SetupError, match="plain letters"):

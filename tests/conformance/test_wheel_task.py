@@ -74,8 +74,7 @@ class Runtime:
 
     def run(self, parameters: list[str]) -> subprocess.CompletedProcess[str]:
         kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
-        (self.folder / "task.py").write_text(ENTRY_POINT)
-        command = [str(self.python), "task.py", *parameters]
+        command = [str(self.python), "-c", ENTRY_POINT, *parameters]
         return subprocess.run(
             command,
             cwd=self.folder,
@@ -209,7 +208,7 @@ def test_a_task_with_a_wrong_definition_says_what_is_wrong(runtime: Runtime) -> 
 
 def test_a_runtime_without_spark_says_so(runtime: Runtime) -> None:
     variables = {name: value for name, value in runtime.variables.items() if name != "SPARK_REMOTE"}
-    nowhere = Runtime(runtime.python, runtime.folder, {**variables, "JAVA_HOME": str(runtime.folder)})
+    nowhere = Runtime(runtime.python, runtime.folder, variables)
     done = nowhere.run(parameters(runtime.folder, JOB))
     assert done.returncode == 1
     assert "Traceback" not in done.stderr

@@ -1,9 +1,9 @@
 """Apache Spark and Delta Lake on the JVM. `make test-spark` installs them; elsewhere these tests are not collected."""
 
 from collections.abc import Iterator
-from importlib.metadata import version
 from typing import Any
 
+import pyspark
 import pytest
 from spark_bench import OpenBench, SparkBench
 
@@ -11,7 +11,7 @@ from rowcall.adapters.spark import SparkSqlSession
 from rowcall.sandbox.process import SandboxProcess
 
 # The jars of Delta Lake are for these.
-collect_ignore_glob = [] if version("pyspark").startswith(("3.5.", "4.0.")) else ["test_*.py"]
+collect_ignore_glob = [] if pyspark.__version__.startswith(("3.5.", "4.0.")) else ["test_*.py"]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -15,6 +15,7 @@ from rowcall.core.errors import RunError, SetupError, SqlError
 from rowcall.core.ports import Batches, Row, TaskWork
 from rowcall.core.records import Column
 from rowcall.core.sql_failure import conflict, missing, shorten
+from rowcall.spark_client import give_main_a_spec
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -188,6 +189,7 @@ def _run_part(work: TaskWork, batches: Batches) -> Iterator["pa.RecordBatch"]:
 
 def ambient_spark(remote: str | None = None) -> Any:
     """The session of the runtime, or of a Spark Connect server at `remote`. Raises `SetupError` where there is none."""
+    give_main_a_spec()
     try:
         from pyspark.sql import SparkSession
     except ImportError as error:
@@ -197,10 +199,6 @@ def ambient_spark(remote: str | None = None) -> Any:
     builder = SparkSession.builder.remote(remote) if remote else SparkSession.builder
     try:
         return builder.getOrCreate()
-    except SystemExit as error:  # of pyspark-client 4.1 and 4.2, which takes such a program for its doctests
-        raise SetupError(
-            "pyspark-client gives no SparkSession to `python -c`. Put the program into a file, or use pyspark[connect] instead"
-        ) from error
     except Exception as error:  # of Spark, of Java's gateway, of gRPC
         where = f"the Spark Connect server at {remote.split(';')[0]}" if remote else "this runtime"
         raise SetupError(

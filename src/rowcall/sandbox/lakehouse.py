@@ -12,14 +12,11 @@ import hashlib
 import os
 import re
 import shutil
-import sys
 import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
-from importlib.machinery import ModuleSpec
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import gettempdir
@@ -29,10 +26,9 @@ from rowcall.core.errors import SetupError
 from rowcall.core.names import table_parts
 from rowcall.core.sql import identifier, literal
 from rowcall.sandbox.child import Child, start_child, stop_child
+from rowcall.spark_client import check_client, give_main_a_spec
 
 KIND = "embedded lakehouse"
-_CLIENTS = ("pyspark", "pyspark-client", "databricks-connect")
-"""Each brings the folder `pyspark`."""
 DEFAULT_CATALOG = "main"
 MOST_FILES = 200
 """What a MERGE reads at once is in the memory of the one process: so many segments are some 30,000 answers with their spans."""
@@ -117,14 +113,15 @@ class Lakehouse:
 def open_lakehouse(folder: Path, catalogs: Sequence[str] = (), modules: Sequence[str] = ()) -> Lakehouse:
     """Start Sail over a folder. `catalogs` are those a job names; the ones in the folder are always there. `modules` are
     imported ahead of the tasks that will need them."""
-    _check_packages()
+    if not check_client() or find_spec("pysail") is None:
+        raise SetupError(f"the {KIND} needs the extra `local`: pip install 'rowcall[local]'")
     folder = _plain_path(folder)
     _forget_gathered(folder)
     names = sorted({DEFAULT_CATALOG, *catalogs, *(path.name for path in folder.iterdir() if _is_plain(path))})
     environment = {**os.environ, **_settings(names)}
     server, ready = start_child(f"the {KIND}", "rowcall.sandbox.sail_server", modules, folder / "sail.log", environment)
     try:
-        _give_main_a_spec()
+        give_main_a_spec()
         from pyspark.sql import SparkSession
 
         spark = SparkSession.builder.remote(f"sc://127.0.0.1:{ready['port']}").create()
@@ -135,34 +132,6 @@ def open_lakehouse(folder: Path, catalogs: Sequence[str] = (), modules: Sequence
         stop_child(server)
         raise
     return lakehouse
-
-
-def _check_packages() -> None:
-    """Raises `SetupError` unless Sail and one client of Spark Connect are there."""
-    if find_spec("pysail") is None or find_spec("pyspark") is None:
-        raise SetupError(f"the {KIND} needs the extra `local`: pip install 'rowcall[local]'")
-    clients = {name: found for name in _CLIENTS if (found := _installed(name)) is not None}
-    if len(set(clients.values())) > 1:
-        raise SetupError(
-            f"{' and '.join(f'{name} {found}' for name, found in clients.items())} are installed into the same folder, "
-            f"`pyspark`, so that neither is whole. Install 'rowcall[local]' into an environment of its own, or "
-            f"pip uninstall {' '.join(clients)}, and install it again"
-        )
-
-
-def _installed(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
-
-
-def _give_main_a_spec() -> None:
-    """pyspark takes a `__main__` without a file and a spec, which `python -c` has, for a run of its own doctests, and ends
-    the process where what those need is missing, as in pyspark-client 4.1 and 4.2 (pyspark/sql/connect/utils.py)."""
-    main = sys.modules["__main__"]
-    if main.__spec__ is None and not hasattr(main, "__file__"):
-        main.__spec__ = ModuleSpec("__main__", None)
 
 
 def _forget_gathered(folder: Path) -> None:

@@ -139,7 +139,7 @@ def _in_flight(run: Run, found: Found | None) -> Tile:
     if found is None or not found.calls:
         return Tile("–", "calls in flight", limit)
     average = found.attempt_seconds / found.seconds
-    if limit and average > run["concurrency"]:
+    if limit and average >= run["concurrency"] + 0.5:
         limit += " as planned, raised meanwhile"
     return Tile(rate(average), "calls in flight", f"{limit}, on average while asking")
 
