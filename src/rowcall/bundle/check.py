@@ -8,10 +8,10 @@ import sys
 import zoneinfo
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from functools import cache, partial, reduce
 from importlib.metadata import entry_points as installed
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from rowcall.adapters.bundle_build import Built, build
 from rowcall.adapters.git import ignored_by
@@ -20,6 +20,7 @@ from rowcall.core.bundle.checks import Around, resource_problems
 from rowcall.core.bundle.config import Target, merged, root_problems, target_problems, targets_of
 from rowcall.core.bundle.folder import Folder
 from rowcall.core.bundle.packages import normalised
+from rowcall.core.bundle.paths import from_root
 from rowcall.core.errors import DefinitionError, Problem, SetupError
 from rowcall.core.job_file.tree import Tree, read_yaml
 from rowcall.core.loose import mapping, sequence
@@ -48,25 +49,24 @@ def check(
 ) -> Checked:
     """Look at the bundle in a folder. `refuses` says what is wrong with arguments of the command line; without `wheel` no wheel is
     built and tried. Raises `SetupError` where it cannot be looked at."""
-    tree = _read(root / FILE)
+    tree = _read(root, FILE)
     if tree.problems:
         return Checked(problems=tuple(tree.problems))
-    config = cast("Json", tree.data)
-    problems = list(root_problems(tree))
-    included, found = _includes(root, config)
-    problems += found
-    whole = merged({key: value for key, value in config.items() if key != "include"}, included)
+    included, problems = _included(root, mapping(tree.data).get("include"))
+    whole = _whole([tree, *included])
+    problems += root_problems([tree, *included], whole)
     wheels, versions, found = _wheels(root, whole, step) if wheel else ({}, (), [])
     problems += found
     complete = wheel and not found
     python = _python(root, whole)
-    targets = targets_of(whole)
+    targets, places = targets_of(whole), _places(included)
     resources: dict[str, Json] = {}
     for target in targets:
         step(f"building for {target.name}")
         built = build(python, root, _as_the_cli(target, mapping(whole.get("variables"))))
         resources[target.name] = built.config.get("resources", {})
         problems += _told(built)
+        built = replace(built, places={**places, **built.places})
         around = _around(root, target, whole, built, refuses, wheels)
         problems += resource_problems(built.config, replace(around, unbuilt=around.builds_wheels and not complete))
         problems += target_problems(whole, target)
@@ -74,30 +74,51 @@ def check(
     return Checked(resources, missing, versions, tuple(dict.fromkeys(_placed(tree, one) for one in problems)))
 
 
-def _read(path: Path) -> Tree:
+def _read(root: Path, file: str) -> Tree:
+    path = root / file
     try:
-        return read_yaml(path.read_text(encoding="utf-8"), path.name)
+        return read_yaml(path.read_text(encoding="utf-8"), file)
     except FileNotFoundError:
         raise SetupError(f"there is no {path}; a bundle starts with it") from None
     except (OSError, UnicodeDecodeError) as error:
         raise SetupError(f"{path} cannot be read: {error}") from error
     except DefinitionError as error:
-        return Tree(path.name, "", problems=list(error.problems))
+        return Tree(file, "", problems=list(error.problems))
 
 
-def _includes(root: Path, config: Json) -> tuple[Json, list[Problem]]:
-    """What is in the files that `include` names."""
-    found: Json = {}
+def _included(root: Path, patterns: object) -> tuple[list[Tree], list[Problem]]:
+    """The files that `include` names, each once. A pattern may match none, a file that is named in full must be there (CLI 1.13,
+    `ProcessRootIncludes`)."""
+    trees: dict[str, Tree] = {}
     problems: list[Problem] = []
-    for pattern in config.get("include") or []:
-        paths = sorted(root.glob(str(pattern)))
-        if not paths:
+    for pattern in map(str, sequence(patterns)):
+        if pattern.startswith("/"):
+            said = f"{pattern!r} is no path within the bundle; write it as it is from the bundle's root"
+            problems.append(Problem(FILE, "include", said))
+            continue
+        files = [path.relative_to(root).as_posix() for path in sorted(root.glob(pattern))]
+        if not files and not set(pattern) & set("*?["):
             problems.append(Problem(FILE, "include", f"no file matches {pattern!r}"))
-        for path in paths:
-            tree = _read(path)
-            problems += tree.problems
-            found = merged(found, tree.data or {})
-    return found, problems
+        trees |= {file: _read(root, file) for file in files if file != FILE and file not in trees}
+    problems += (problem for tree in trees.values() for problem in tree.problems)
+    return list(trees.values()), problems
+
+
+def _whole(trees: Sequence[Tree]) -> Json:
+    """What all files of a bundle say; paths in it are those from the bundle's root."""
+    said = [from_root(mapping(tree.data), tree.file) for tree in trees]
+    whole: Json = reduce(merged, said)
+    return {key: value for key, value in whole.items() if key != "include"}
+
+
+def _places(trees: Sequence[Tree]) -> dict[str, tuple[str, int]]:
+    """The file and line of each resource that an included file has."""
+    return {
+        f"resources.{kind}.{name}": (tree.file, tree.places["resources", kind, name].line)
+        for tree in trees
+        for kind, named in mapping(mapping(tree.data).get("resources")).items()
+        for name in mapping(named)
+    }
 
 
 def _wheels(

@@ -241,8 +241,8 @@ MISTAKES: dict[str, tuple[Change, str, str]] = {
         "databricks.yml:",
     ),
     "a file to include that is not there": (
-        in_config("include", value=["resources/*.yml"]),
-        "include: no file matches 'resources/*.yml'",
+        in_config("include", value=["resources/jobs.yml"]),
+        "include: no file matches 'resources/jobs.yml'",
         "databricks.yml:",
     ),
 }

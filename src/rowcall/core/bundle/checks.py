@@ -181,7 +181,8 @@ def _task(task: Json, job: Json, at: _Place, around: Around) -> Iterator[Problem
     for index, library in enumerate(_listed(task.get("libraries"))):
         yield from _installs([library.get("whl")], at / "libraries" / index, around)
     notebook = mapping(task.get("notebook_task")).get("notebook_path")
-    if isinstance(notebook, str) and "${" not in notebook and not notebook.startswith("/"):
+    in_git = "git_source" in job
+    if isinstance(notebook, str) and "${" not in notebook and not notebook.startswith("/") and not in_git:
         there = [found for ending in _SOURCES for found in around.folder.found(f"{notebook}{ending}")]
         if not there:
             yield (at / "notebook_task" / "notebook_path").says(f"there is no notebook {notebook}")

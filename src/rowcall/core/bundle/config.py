@@ -3,7 +3,7 @@
 Sources: the bundle configuration reference, and the schema that `databricks bundle schema` prints (CLI 1.13).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -44,28 +44,26 @@ class Target:
     missing: tuple[str, ...] = ()
 
 
-def root_problems(tree: Tree) -> Iterator[Problem]:
-    """What is wrong with the file itself."""
-    config = cast("Json", tree.data)
-    yield from _unknown(tree, (), config, ROOT_KEYS)
-    if not isinstance(config.get("bundle"), dict) or not config["bundle"].get("name"):
-        yield _at(tree, ("bundle",), "has no name", "Write bundle: {name: …}.")
+def root_problems(trees: Sequence[Tree], config: Json) -> Iterator[Problem]:
+    """What is wrong with the files themselves, of which the first is `databricks.yml`. `config` is what all of them say: a variable
+    or a target may be declared in any."""
+    root, declared = trees[0], mapping(config.get("variables"))
+    for tree in trees:
+        yield from _unknown(tree, (), mapping(tree.data), ROOT_KEYS)
+        for name, target in mapping(mapping(tree.data).get("targets")).items():
+            yield from _unknown(tree, ("targets", name), mapping(target), TARGET_KEYS)
+            for variable in mapping(mapping(target).get("variables")):
+                if variable not in declared:
+                    path = ("targets", name, "variables", variable)
+                    yield _at(tree, path, "is no variable of the bundle", _guess(variable, declared))
+    if not mapping(config.get("bundle")).get("name"):
+        yield _at(root, ("bundle",), "has no name", "Write bundle: {name: …}.")
     targets = mapping(config.get("targets"))
-    for name, target in targets.items():
-        yield from _unknown(tree, ("targets", name), mapping(target), TARGET_KEYS)
-        for variable in mapping(mapping(target).get("variables")):
-            if variable not in mapping(config.get("variables")):
-                yield _at(
-                    tree,
-                    ("targets", name, "variables", variable),
-                    "is no variable of the bundle",
-                    _guess(variable, mapping(config.get("variables"))),
-                )
     defaults = [name for name, target in targets.items() if mapping(target).get("default") is True]
     if len(defaults) > 1:
-        yield _at(tree, ("targets", defaults[1], "default"), f"{' and '.join(defaults)} are both the default target")
+        yield _at(root, ("targets", defaults[1], "default"), f"{' and '.join(defaults)} are both the default target")
     if not targets:
-        yield _at(tree, ("targets",), "there is no target", "Write targets: {dev: {default: true}}.")
+        yield _at(root, ("targets",), "there is no target", "Write targets: {dev: {default: true}}.")
 
 
 def targets_of(config: Json) -> list[Target]:
