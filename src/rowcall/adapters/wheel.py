@@ -1,6 +1,7 @@
 """Wheels: built as a bundle says, looked into, and tried in an environment of their own."""
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -10,6 +11,7 @@ from configparser import ConfigParser
 from configparser import Error as ConfigError
 from dataclasses import dataclass
 from email.parser import HeaderParser
+from glob import glob
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -33,6 +35,7 @@ for what, load in loads.items():
     except BaseException as error:
         sys.exit(" ".join(f"{what} cannot be imported: {type(error).__name__}: {error}".split()))
 """
+_OF_ITSELF = re.compile(r"[^/]+\.dist-info/(?:METADATA|entry_points\.txt)")
 _NO_SUCH_OPTION = 2
 """With which argparse and Click leave."""
 
@@ -47,24 +50,29 @@ class Wheel:
     entry_points: Mapping[str, frozenset[str]]
 
 
-def build_wheel(folder: Path, command: str) -> list[Path]:
-    """Run an artifact's `build` command in its folder, as the Databricks CLI does; the wheels it made. Raises `SetupError`."""
-    before = {path: path.stat().st_mtime_ns for path in folder.glob("dist/*.whl")}
+def build_wheel(folder: Path, command: str, patterns: Sequence[str]) -> list[Path]:
+    """Run an artifact's `build` command in its folder, as the Databricks CLI does; of the files that match the patterns those that
+    it made or, where all were up to date, all. Raises `SetupError`."""
+    before = {path: path.stat().st_mtime_ns for path in found_files(patterns)}
     _run(["bash", "-c", command], folder, BUILD_SECONDS, f"`{command}`")
-    made = [path for path in sorted(folder.glob("dist/*.whl")) if before.get(path) != path.stat().st_mtime_ns]
-    if not made:
-        raise SetupError(f"`{command}` made no wheel in {folder / 'dist'}")
-    return made
+    there = found_files(patterns)
+    return [path for path in there if before.get(path) != path.stat().st_mtime_ns] or there
+
+
+def found_files(patterns: Sequence[str]) -> list[Path]:
+    """The files that match, as they are found on the disk; the patterns are absolute."""
+    return [Path(path) for pattern in patterns for path in sorted(glob(pattern))]  # noqa: PTH207
 
 
 def read_wheel(path: Path) -> Wheel:
-    """What a wheel says of itself. Raises `SetupError` where it is none."""
+    """What a wheel says of itself, in the `.dist-info` folder at its root: deeper ones are of packages that it has copies of.
+    Raises `SetupError` where it is none."""
     try:
         with zipfile.ZipFile(path) as archive:
             texts = {
                 name.rpartition("/")[2]: archive.read(name).decode()
                 for name in archive.namelist()
-                if name.endswith((".dist-info/METADATA", ".dist-info/entry_points.txt"))
+                if _OF_ITSELF.fullmatch(name)
             }
         parser = ConfigParser(delimiters=("=",), interpolation=None)
         parser.optionxform = str  # type: ignore[assignment,method-assign]

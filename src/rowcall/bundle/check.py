@@ -15,11 +15,10 @@ from typing import Any
 
 from rowcall.adapters.bundle_build import Built, build
 from rowcall.adapters.git import ignored_by
-from rowcall.adapters.wheel import build_wheel, read_wheel, tried
+from rowcall.bundle.wheels import Wheels, wheel_artifacts, wheels_of
 from rowcall.core.bundle.checks import Around, resource_problems
 from rowcall.core.bundle.config import Target, merged, root_problems, target_problems, targets_of
 from rowcall.core.bundle.folder import Folder
-from rowcall.core.bundle.packages import normalised
 from rowcall.core.bundle.paths import from_root
 from rowcall.core.errors import DefinitionError, Problem, SetupError
 from rowcall.core.job_file.tree import Tree, read_yaml
@@ -55,11 +54,10 @@ def check(
     included, problems = _included(root, mapping(tree.data).get("include"))
     whole = _whole([tree, *included])
     problems += root_problems([tree, *included], whole)
-    wheels, versions, found = _wheels(root, whole, step) if wheel else ({}, (), [])
-    problems += found
-    complete = wheel and not found
-    python = _python(root, whole)
     targets, places = targets_of(whole), _places(included)
+    wheels = wheels_of(root, whole, targets, places, step) if wheel else {}
+    problems += (problem for one in wheels.values() for problem in one.problems)
+    python = _python(root, whole)
     resources: dict[str, Json] = {}
     for target in targets:
         step(f"building for {target.name}")
@@ -67,10 +65,12 @@ def check(
         resources[target.name] = built.config.get("resources", {})
         problems += _told(built)
         built = replace(built, places={**places, **built.places})
-        around = _around(root, target, whole, built, refuses, wheels)
-        problems += resource_problems(built.config, replace(around, unbuilt=around.builds_wheels and not complete))
+        problems += resource_problems(
+            built.config, _around(root, target, whole, built, refuses, wheels.get(target.name))
+        )
         problems += target_problems(whole, target)
     missing = {target.name: target.missing for target in targets if target.missing}
+    versions = tuple(dict.fromkeys(said for one in wheels.values() for said in one.said))
     return Checked(resources, missing, versions, tuple(dict.fromkeys(_placed(tree, one) for one in problems)))
 
 
@@ -112,43 +112,15 @@ def _whole(trees: Sequence[Tree]) -> Json:
 
 
 def _places(trees: Sequence[Tree]) -> dict[str, tuple[str, int]]:
-    """The file and line of each resource that an included file has."""
-    return {
-        f"resources.{kind}.{name}": (tree.file, tree.places["resources", kind, name].line)
+    """The file and line of each resource and artifact that an included file has."""
+    resources = [
+        (tree, ("resources", kind, name))
         for tree in trees
         for kind, named in mapping(mapping(tree.data).get("resources")).items()
         for name in mapping(named)
-    }
-
-
-def _wheels(
-    root: Path, config: Json, step: Callable[[str], None]
-) -> tuple[dict[str, frozenset[str]], tuple[str, ...], list[Problem]]:
-    """Build the wheels and try them: the entry points of each package, what it says of its version, and what went wrong."""
-    known: dict[str, frozenset[str]] = {}
-    said: list[str] = []
-    problems: list[Problem] = []
-    for name, artifact in _artifacts(config).items():
-        if artifact.get("type", "whl") != "whl":
-            continue
-        key, build_command = f"artifacts.{name}", artifact.get("build")
-        folder = root / str(artifact.get("path", "."))
-        try:
-            if not folder.is_dir():
-                raise SetupError(f"there is no folder {artifact.get('path')}")
-            step(f"building the wheel {name}")
-            for path in build_wheel(folder, str(build_command)) if build_command else sorted(folder.glob("dist/*.whl")):
-                wheel = read_wheel(path)
-                known[normalised(wheel.package)] = frozenset().union(*wheel.entry_points.values())
-                step(f"installing {path.name} into an empty environment")
-                said.append(tried(wheel))
-        except SetupError as error:
-            problems.append(Problem(FILE, key, str(error)))
-    return known, tuple(said), problems
-
-
-def _artifacts(config: Json) -> Mapping[str, Json]:
-    return {name: mapping(one) for name, one in mapping(config.get("artifacts")).items()}
+    ]
+    artifacts = [(tree, ("artifacts", name)) for tree in trees for name in mapping(mapping(tree.data).get("artifacts"))]
+    return {".".join(path): (tree.file, tree.places[path].line) for tree, path in [*resources, *artifacts]}
 
 
 def _python(root: Path, config: Json) -> Path:
@@ -191,18 +163,21 @@ def _around(
     config: Json,
     built: Built,
     refuses: Callable[[list[str]], str | None],
-    wheels: Mapping[str, frozenset[str]],
+    wheels: Wheels | None,
 ) -> Around:
+    """Without `wheels` none was built."""
     here = {
         "rowcall": frozenset(one.name for one in installed(group="console_scripts") if one.value.startswith("rowcall"))
     }
+    declares_wheels = bool(wheel_artifacts(target.config))
     return Around(
         variables={name: target.variables.get(name) for name in mapping(config.get("variables"))},
         folder=_folder(root, mapping(target.config.get("sync"))),
         timezones=frozenset(zoneinfo.available_timezones()),
         refuses=refuses,
-        entry_points={**here, **wheels},
-        builds_wheels=any(one.get("type") == "whl" for one in _artifacts(config).values()),
+        entry_points={**here, **(wheels.entry_points if wheels else {})},
+        builds_wheels=declares_wheels,
+        unbuilt=declares_wheels and (wheels is None or bool(wheels.problems)),
         places=built.places,
     )
 

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from bundles import found_in, own_job, write
 
+from rowcall.adapters.wheel import read_wheel
 from rowcall.bundle.check import check
 
 
@@ -124,7 +125,7 @@ BROKEN: dict[str, tuple[dict[str, bytes] | None, str]] = {
 @pytest.mark.parametrize("broken", BROKEN)
 def test_a_broken_wheel_is_a_mistake(tmp_path: Path, broken: str) -> None:
     files, said = BROKEN[broken]
-    folder = project(tmp_path, build="")
+    folder = project(tmp_path, build="", files=[{"source": "dist/*.whl"}])
     (folder / "dist").mkdir()
     path = folder / "dist" / "tiny-1.0-py3-none-any.whl"
     if files is None:
@@ -136,3 +137,96 @@ def test_a_broken_wheel_is_a_mistake(tmp_path: Path, broken: str) -> None:
     (told,) = found_in(folder, wheel=True)
     assert told.startswith("databricks.yml:")
     assert f"artifacts.tiny: {'' if said.startswith(('tiny', 'inst')) else path.name + ' '}{said}" in told
+
+
+def test_what_a_wheel_has_copies_of_is_not_what_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "tiny-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        for folder, name in (("", "tiny"), ("tiny/_vendor/", "other")):
+            start = f"{folder}{name}-1.0.dist-info"
+            archive.writestr(f"{start}/METADATA", f"Name: {name}\nVersion: 1.0\n")
+            archive.writestr(f"{start}/entry_points.txt", f"[console_scripts]\n{name} = {name}:main\n")
+    wheel = read_wheel(path)
+    assert (wheel.package, dict(wheel.entry_points)) == ("tiny", {"console_scripts": frozenset({"tiny"})})
+
+
+SETUP = """
+import zipfile
+from pathlib import Path
+
+Path("dist").mkdir(exist_ok=True)
+with zipfile.ZipFile("dist/tiny-1.0-py3-none-any.whl", "w") as archive:
+    archive.write("src/tiny/__init__.py", "tiny/__init__.py")
+    archive.writestr("tiny-1.0.dist-info/METADATA", "Metadata-Version: 2.1\\nName: tiny\\nVersion: 1.0\\n")
+    archive.writestr("tiny-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+    archive.writestr("tiny-1.0.dist-info/entry_points.txt", "[console_scripts]\\ntiny = tiny:main\\n")
+    archive.writestr("tiny-1.0.dist-info/RECORD", "")
+"""
+
+
+def test_a_wheel_without_a_command_is_built_as_the_cli_does(tmp_path: Path) -> None:
+    folder = project(tmp_path, build="")
+    (folder / "setup.py").write_text(SETUP)
+    checked = check(folder, lambda _: None)
+    assert (checked.wheels, checked.problems) == (("tiny 1.0",), ())
+    (folder / "setup.py").unlink()
+    (told,) = found_in(folder, wheel=True)
+    assert "artifacts.tiny: `python3 setup.py bdist_wheel` did not work: " in told
+    assert "setup.py" in told
+
+
+def test_a_wheel_that_is_up_to_date_is_one(tmp_path: Path) -> None:
+    folder = project(tmp_path, build="test -e dist || python3 setup.py")
+    (folder / "setup.py").write_text(SETUP)
+    assert check(folder, lambda _: None).wheels == check(folder, lambda _: None).wheels == ("tiny 1.0",)
+
+
+def test_a_wheel_is_where_the_artifact_says(tmp_path: Path) -> None:
+    folder = project(tmp_path, build="python3 setup.py; mv dist out", files=[{"source": "out/*.whl"}])
+    (folder / "setup.py").write_text(SETUP)
+    assert check(folder, lambda _: None).wheels == ("tiny 1.0",)
+    config = yaml.safe_load((folder / "databricks.yml").read_text())
+    config["artifacts"]["tiny"] = {"type": "whl", "files": [{"source": "out/tiny-2*.whl"}]}
+    write(folder, config)
+    (told,) = found_in(folder, wheel=True)
+    assert f"artifacts.tiny: there is no {folder}/out/tiny-2*.whl" in told
+    config["artifacts"]["tiny"] = {"path": "."}
+    write(folder, config)
+    (told,) = found_in(folder, wheel=True)
+    assert "artifacts.tiny: has neither `build` nor `files`" in told
+
+
+def test_an_artifact_of_no_type_need_not_be_a_wheel(tmp_path: Path) -> None:
+    folder = project(tmp_path, build="touch a.jar")
+    config = yaml.safe_load((folder / "databricks.yml").read_text())
+    for artifact in ({"build": "touch a.jar"}, {"build": "touch a.jar", "files": [{"source": "a.jar"}]}):
+        write(folder, {**config, "artifacts": {"tiny": artifact}})
+        checked = check(folder, lambda _: None)
+        assert (checked.wheels, checked.problems) == ((), ())
+
+
+@pytest.mark.parametrize("wheel", [True, False])
+def test_artifacts_of_a_target_are_its_wheels(tmp_path: Path, wheel: bool) -> None:
+    folder = project(tmp_path)
+    (folder / "setup.py").write_text(SETUP)
+    config = yaml.safe_load((folder / "databricks.yml").read_text())
+    del config["artifacts"]
+    config["variables"] = {"command": {"default": "python3 setup.py bdist_wheel"}}
+    task = {"package_name": "tiny", "entry_point": "tiny"}
+    job = {
+        "name": "own",
+        "tasks": [{"task_key": "t", "environment_key": "e", "python_wheel_task": task}],
+        "environments": [
+            {"environment_key": "e", "spec": {"environment_version": "4", "dependencies": ["./dist/*.whl"]}}
+        ],
+    }
+    own = {"artifacts": {"tiny": {"type": "whl", "build": "${var.command}"}}, "resources": {"jobs": {"own": job}}}
+    config["targets"] = {"dev": own, "test": own, "prod": {}}
+    write(folder, config)
+    checked = check(folder, lambda _: None, wheel=wheel)
+    assert (checked.wheels, checked.problems) == (("tiny 1.0",) if wheel else (), ())
+    if wheel:
+        (folder / "setup.py").write_text("raise SystemExit('no luck')")
+        (folder / "dist" / "tiny-1.0-py3-none-any.whl").unlink()
+        (told,) = found_in(folder, wheel=True)
+        assert "targets.dev.artifacts.tiny: `python3 setup.py bdist_wheel` did not work: no luck" in told

@@ -141,7 +141,7 @@ def _target(config: Json, name: str, said: Json) -> Target:
     variables = {key: {**value, **overrides.get(key, {})} for key, value in declared.items()}
     values = {key: value["default"] for key, value in variables.items() if "default" in value}
     known = {"var": values, "bundle": whole["bundle"], "workspace": whole.get("workspace")}
-    whole |= {key: resolved(whole[key], known) for key in ("workspace", "sync") if key in whole}
+    whole |= {key: resolved(whole[key], known) for key in ("workspace", "sync", "artifacts") if key in whole}
     missing = tuple(key for key, value in variables.items() if not value.keys() & _VALUES)
     return Target(name, whole, resolved(values, known), missing)
 
