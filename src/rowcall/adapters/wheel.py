@@ -9,45 +9,73 @@ import zlib
 from collections.abc import Mapping, Sequence
 from configparser import ConfigParser
 from configparser import Error as ConfigError
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.parser import HeaderParser
 from glob import glob
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from rowcall.core.bundle.packages import normalised
+from rowcall.core.bundle.packages import names_in, normalised
 from rowcall.core.errors import SetupError
 
 BUILD_SECONDS = 300
 INSTALL_SECONDS = 600
+RUNTIME = ("pyspark", "delta", "dbruntime", "databricks.sdk.runtime", "pandas", "numpy", "pyarrow")
+"""Modules that each Databricks runtime and serverless environment brings, so that a wheel need not require them: Spark and Delta,
+as the platform's own builds, beside which another `pyspark` breaks Spark Connect; those that give `spark` and `dbutils`; and what
+Spark's functions in Python stand on. No others: what a runtime has besides differs between versions."""
+_NEEDS_RUNTIME = 75
 _TRIAL = """
-import importlib, importlib.metadata, sys
+import builtins, importlib, importlib.metadata, sys
 
-package = importlib.metadata.distribution(sys.argv[1])
+package, leave, runtime = importlib.metadata.distribution(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
+imports = builtins.__import__
+
+def noted(name, globals=None, locals=None, fromlist=(), level=0):
+    try:
+        return imports(name, globals, locals, fromlist, level)
+    except Exception as error:
+        error.asked = [*getattr(error, "asked", ()), name, *(f"{name}.{one}" for one in fromlist or ())]
+        raise
+
+def brought(error):
+    missing = [error.name] if isinstance(error, ModuleNotFoundError) else []
+    within = [one for one in getattr(error, "asked", ()) if "." in one]
+    return next((one for one in (*missing, *within) if one in runtime), None)
+
+builtins.__import__ = noted
 commands = [one for one in package.entry_points if one.group == "console_scripts"]
 tops = {one.parts[0].split(".")[0] for one in package.files or () if one.suffix in (".py", ".so", ".pyd")}
 loads = {f"its command {one.name}": one.load for one in commands} or {
     name: lambda name=name: importlib.import_module(name) for name in sorted(tops) if name.isidentifier()
 }
+needs = None
 for what, load in loads.items():
     try:
         load()
     except BaseException as error:
-        sys.exit(" ".join(f"{what} cannot be imported: {type(error).__name__}: {error}".split()))
+        if not (of := brought(error)):
+            sys.exit(" ".join(f"{what} cannot be imported: {type(error).__name__}: {error}".split()))
+        needs = needs or f"{what} needs {of}"
+if needs:
+    print(needs)
+    sys.exit(leave)
 """
 _OF_ITSELF = re.compile(r"[^/]+\.dist-info/(?:METADATA|entry_points\.txt)")
+_MODULE = re.compile(r"([^\W\d]\w*(?:/[^\W\d]\w*)*?)(?:/__init__)?\.py")
 _NO_SUCH_OPTION = 2
 """With which argparse and Click leave."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wheel:
-    """A wheel, its package, and the entry points that it brings, by their groups."""
+    """A wheel, its package, the entry points that it brings, by their groups, and what its modules have in them, by theirs."""
 
     path: Path
     package: str
     version: str
     entry_points: Mapping[str, frozenset[str]]
+    modules: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
 
 
 def build_wheel(folder: Path, command: str, patterns: Sequence[str]) -> list[Path]:
@@ -74,6 +102,11 @@ def read_wheel(path: Path) -> Wheel:
                 for name in archive.namelist()
                 if _OF_ITSELF.fullmatch(name)
             }
+            modules = {
+                found[1].replace("/", "."): names_in(archive.read(name).decode("utf-8", "replace"))
+                for name in archive.namelist()
+                if (found := _MODULE.fullmatch(name))
+            }
         parser = ConfigParser(delimiters=("=",), interpolation=None)
         parser.optionxform = str  # type: ignore[assignment,method-assign]
         parser.read_string(texts.get("entry_points.txt", ""))
@@ -83,12 +116,13 @@ def read_wheel(path: Path) -> Wheel:
     if not said["Name"] or not said["Version"]:
         raise SetupError(f"{path.name} is no wheel: its METADATA has no Name and Version")
     points = {group: frozenset(parser[group]) for group in parser.sections()}
-    return Wheel(path, said["Name"], said["Version"], points)
+    return Wheel(path, said["Name"], said["Version"], points, modules)
 
 
 def tried(wheel: Wheel) -> str:
     """Import a wheel's commands, or else its modules, in an environment with nothing else; the version of which it says to be, by
-    `--version` of the command that is called like the package, if it has that. Raises `SetupError`."""
+    `--version` of the command that is called like the package, if it has that, or that it was not tried to the end because it
+    needs what is in `RUNTIME`. Raises `SetupError`."""
     with TemporaryDirectory(prefix="rowcall-wheel-") as folder:
         here, venv = Path(folder), Path(folder) / "venv"
         python = str(venv / "bin" / "python")
@@ -100,7 +134,12 @@ def tried(wheel: Wheel) -> str:
             installer = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         _run([sys.executable, "-m", "venv", *without, str(venv)], here, INSTALL_SECONDS, "python -m venv")
         _run([*installer, str(wheel.path.absolute())], here, INSTALL_SECONDS, f"installing {wheel.path.name}")
-        _run([python, "-I", "-c", _TRIAL, wheel.package], here, 60, f"{wheel.path.name} alone")
+        trial = [python, "-I", "-c", _TRIAL, wheel.package, str(_NEEDS_RUNTIME), *RUNTIME]
+        imported = _ran(trial, here, 60, f"{wheel.path.name} alone")
+        if imported.returncode == _NEEDS_RUNTIME:
+            needs = imported.stdout.strip().splitlines()[-1]
+            return f"{wheel.package} {wheel.version}, not tried: {needs}, which the runtime brings"
+        _output(imported, f"{wheel.path.name} alone")
         for command in sorted(wheel.entry_points.get("console_scripts", ())):
             if normalised(command) == normalised(wheel.package):
                 what, alone = f"{command} --version", {**os.environ, "PYTHONPATH": ""}

@@ -169,6 +169,8 @@ def _around(
     here = {
         "rowcall": frozenset(one.name for one in installed(group="console_scripts") if one.value.startswith("rowcall"))
     }
+    # Its notebook calls nothing but commands (CLI 1.13, `TransformWheelTask`).
+    wrapped = mapping(config.get("experimental")).get("python_wheel_wrapper") is True
     declares_wheels = bool(wheel_artifacts(target.config))
     return Around(
         variables={name: target.variables.get(name) for name in mapping(config.get("variables"))},
@@ -177,6 +179,7 @@ def _around(
         refuses=refuses,
         entry_points={**here, **(wheels.entry_points if wheels else {})},
         builds_wheels=declares_wheels,
+        modules=wheels.modules if wheels and not wrapped else {},
         unbuilt=declares_wheels and (wheels is None or bool(wheels.problems)),
         places=built.places,
     )

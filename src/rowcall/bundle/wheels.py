@@ -19,16 +19,17 @@ BUILD = "python3 setup.py bdist_wheel"
 
 @dataclass(frozen=True, slots=True)
 class Wheels:
-    """What a target's wheels are found to be: the entry points of each package, by its normalised name, what each wheel says of its
-    version, and what went wrong."""
+    """What a target's wheels are found to be: the entry points of each package, by its normalised name, what is in each module,
+    what each wheel says of its version, and what went wrong."""
 
     entry_points: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
+    modules: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
     said: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
 
     def __add__(self, other: "Wheels") -> "Wheels":
-        points = {**self.entry_points, **other.entry_points}
-        return Wheels(points, self.said + other.said, self.problems + other.problems)
+        points, modules = {**self.entry_points, **other.entry_points}, {**self.modules, **other.modules}
+        return Wheels(points, modules, self.said + other.said, self.problems + other.problems)
 
 
 def wheel_artifacts(config: Json) -> Mapping[str, Json]:
@@ -69,7 +70,7 @@ def _wheels(root: Path, name: str, artifact: Json, where: Problem, step: Callabl
         for path in _built(root, name, artifact, step):
             wheel = read_wheel(path)
             points = {normalised(wheel.package): frozenset[str]().union(*wheel.entry_points.values())}
-            found += Wheels(points)
+            found += Wheels(points, wheel.modules)
             step(f"installing {path.name} into an empty environment")
             found += Wheels(said=(tried(wheel),))
     except SetupError as error:

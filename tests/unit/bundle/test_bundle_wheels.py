@@ -230,3 +230,52 @@ def test_artifacts_of_a_target_are_its_wheels(tmp_path: Path, wheel: bool) -> No
         (folder / "dist" / "tiny-1.0-py3-none-any.whl").unlink()
         (told,) = found_in(folder, wheel=True)
         assert "targets.dev.artifacts.tiny: `python3 setup.py bdist_wheel` did not work: no luck" in told
+
+
+BROUGHT = {
+    "pyspark": "from pyspark.sql import SparkSession",
+    "pandas": "import pandas as pd",
+    "databricks.sdk.runtime": "from databricks.sdk.runtime import dbutils",
+}
+
+
+@pytest.mark.parametrize("module", BROUGHT)
+def test_a_wheel_need_not_have_what_the_runtime_brings(tmp_path: Path, module: str) -> None:
+    folder = project(tmp_path)
+    (folder / "src" / "tiny" / "__init__.py").write_text("from tiny.more import main\n")
+    (folder / "src" / "tiny" / "more.py").write_text(f"{BROUGHT[module]}\n\n\ndef main() -> None: ...\n")
+    checked = check(folder, lambda _: None)
+    assert checked.problems == ()
+    assert checked.wheels == (f"tiny 1.0, not tried: its command tiny needs {module}, which the runtime brings",)
+
+
+@pytest.mark.parametrize(
+    "text", ["import pyspark_extras", "import databricks.vector_search", "from databricks import sql"]
+)
+def test_a_wheel_must_have_what_no_runtime_is_sure_to_bring(tmp_path: Path, text: str) -> None:
+    folder = project(tmp_path)
+    (folder / "src" / "tiny" / "__init__.py").write_text(f"{text}\n\n\ndef main() -> None: ...\n")
+    (told,) = found_in(folder, wheel=True)
+    assert "its command tiny cannot be imported: ModuleNotFoundError" in told
+
+
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_a_function_of_the_package_is_an_entry_point(tmp_path: Path, wrapped: bool) -> None:
+    folder = project(tmp_path, scripts="")
+    config = yaml.safe_load((folder / "databricks.yml").read_text())
+    tasks = [
+        {
+            "task_key": entry_point,
+            "existing_cluster_id": "a",
+            "python_wheel_task": {"package_name": "tiny", "entry_point": entry_point},
+            "libraries": [{"whl": "./dist/*.whl"}],
+        }
+        for entry_point in ("main", "mian")
+    ]
+    config["resources"] = {"jobs": {"own": {"name": "own", "tasks": tasks}}}
+    config["experimental"] = {"python_wheel_wrapper": wrapped}
+    write(folder, config)
+    told = found_in(folder, wheel=True)
+    assert len(told) == (2 if wrapped else 1)
+    at = "resources.jobs.own.tasks[1].python_wheel_task.entry_point"
+    assert f"{at}: tiny has no command 'mian', and no function tiny.mian; there are none" in told[-1]

@@ -32,8 +32,10 @@ _REMOTE = ("/Workspace/", "/Volumes/", "/dbfs/")
 @dataclass(frozen=True, slots=True)
 class Around:
     """What a bundle's resources are held against. `entry_points` are those of each package that the bundle builds or that is
-    installed, by its normalised name; `unbuilt` says that there are wheels which were not built; `refuses` says what is wrong with
-    the arguments of rowcall's command line; `places` leads from a resource to the file and line that it came from."""
+    installed, by its normalised name; `modules` are those of its wheels, with what is in them: what is no entry point is called as
+    `package_name.entry_point()` (Jobs API, `PythonWheelTask`); `unbuilt` says that there are wheels which were not built; `refuses`
+    says what is wrong with the arguments of rowcall's command line; `places` leads from a resource to the file and line that it
+    came from."""
 
     variables: Mapping[str, object]
     folder: Folder
@@ -41,6 +43,7 @@ class Around:
     refuses: Callable[[list[str]], str | None]
     entry_points: Mapping[str, frozenset[str]]
     builds_wheels: bool
+    modules: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
     unbuilt: bool = False
     places: Mapping[str, tuple[str, int]] = field(default_factory=dict[str, tuple[str, int]])
 
@@ -210,8 +213,12 @@ def _wheel_task(task: Json, installs: list[str], at: _Place, around: Around) -> 
         unknown = around.unbuilt and any(one.endswith(".whl") and is_local(one) for one in installs)
         if not unknown and not any(may_bring(one, package, around.folder.found) for one in installs):
             yield (at / "package_name").says(f"no wheel of the bundle is {package!r}; {_there(around.entry_points)}")
-    elif entry_point not in known:
-        yield (at / "entry_point").says(f"{package} has no command {entry_point!r}; {_there(known)}")
+    elif entry_point not in known and not {entry_point.partition(".")[0], "*"} & around.modules.get(
+        package, frozenset()
+    ):
+        yield (at / "entry_point").says(
+            f"{package} has no command {entry_point!r}, and no function {package}.{entry_point}; {_there(known)}"
+        )
     arguments = [str(one) for one in _any_list(task.get("parameters"))]
     for index, argument in enumerate(arguments):
         if argument.startswith(_SYNCED):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rowcall.core.bundle.packages import may_bring, normalised
+from rowcall.core.bundle.packages import may_bring, names_in, normalised
 
 HERE = {"./wheels/*.whl": ["wheels/my_pkg-1.0-py3-none-any.whl"]}
 
@@ -44,3 +44,14 @@ def test_it_may(install: str) -> None:
 )
 def test_it_does_not(install: str) -> None:
     assert not may_bring(install, "my-pkg", lambda pattern: HERE.get(pattern, []))
+
+
+def test_what_a_module_has_is_read_from_its_text() -> None:
+    text = (
+        "import a.b\nfrom c import d as e\nasync def f(): ...\nclass G:\n    def h(self): ...\ni = j = 1\nk: int = 2\n"
+    )
+    text += "try:\n    import l\nexcept ImportError:\n    l = None\nelse:\n    if l:\n        def m(): ...\n"
+    assert names_in(text) == set("aefGijklm")
+    assert "*" in names_in("from a import *")
+    assert "*" in names_in("def __getattr__(name): ...")
+    assert names_in("def (") == frozenset()
