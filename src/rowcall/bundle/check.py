@@ -74,10 +74,13 @@ def check(
     return Checked(resources, missing, versions, tuple(dict.fromkeys(_placed(tree, one) for one in problems)))
 
 
-def _read(root: Path, file: str) -> Tree:
+def _read(root: Path, file: str, *, may_be_empty: bool = False) -> Tree:
     path = root / file
     try:
-        return read_yaml(path.read_text(encoding="utf-8"), file)
+        text = path.read_text(encoding="utf-8")
+        if may_be_empty and not any(line.strip() and not line.lstrip().startswith("#") for line in text.splitlines()):
+            return Tree(file, text, {})
+        return read_yaml(text, file)
     except FileNotFoundError:
         raise SetupError(f"there is no {path}; a bundle starts with it") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -99,16 +102,18 @@ def _included(root: Path, patterns: object) -> tuple[list[Tree], list[Problem]]:
         files = [path.relative_to(root).as_posix() for path in sorted(root.glob(pattern))]
         if not files and not set(pattern) & set("*?["):
             problems.append(Problem(FILE, "include", f"no file matches {pattern!r}"))
-        trees |= {file: _read(root, file) for file in files if file != FILE and file not in trees}
+        trees |= {file: _read(root, file, may_be_empty=True) for file in files if file != FILE and file not in trees}
     problems += (problem for tree in trees.values() for problem in tree.problems)
     return list(trees.values()), problems
 
 
 def _whole(trees: Sequence[Tree]) -> Json:
-    """What all files of a bundle say; paths in it are those from the bundle's root."""
+    """What all files of a bundle say; paths in it are those from the bundle's root. Without targets it has one, `default` (CLI
+    1.13, `DefineDefaultTarget`)."""
     said = [from_root(mapping(tree.data), tree.file) for tree in trees]
     whole: Json = reduce(merged, said)
-    return {key: value for key, value in whole.items() if key != "include"}
+    rest = {key: value for key, value in whole.items() if key != "include"}
+    return {**rest, "targets": mapping(whole.get("targets")) or {"default": {}}}
 
 
 def _places(trees: Sequence[Tree]) -> dict[str, tuple[str, int]]:

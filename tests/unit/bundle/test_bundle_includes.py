@@ -111,3 +111,16 @@ def test_a_file_that_is_named_must_be_there(tmp_path: Path, name: str, said: str
     (told,) = found_in(in_files(tmp_path, {"include": [name], "targets": {"dev": {}}}))
     assert told.startswith("databricks.yml:")
     assert f"include: {said}" in told or (f"include: {name!r} {said}" in told)
+
+
+def test_a_file_that_says_nothing_yet_may_be_included(tmp_path: Path) -> None:
+    folder = in_files(tmp_path, {"targets": {"dev": {}}})
+    (folder / "resources" / "later.yml").write_text("# resources:\n\n#   jobs: {}\n")
+    assert found_in(folder) == []
+
+
+def test_a_bundle_without_targets_has_one(tmp_path: Path) -> None:
+    folder = in_files(tmp_path, {}, own=with_task(notebook_task={"notebook_path": "n"}))
+    assert list(check(folder, lambda _: None, wheel=False).resources) == ["default"]
+    (told,) = found_in(folder)
+    assert "there is no notebook resources/n" in told

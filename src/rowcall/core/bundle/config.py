@@ -62,8 +62,6 @@ def root_problems(trees: Sequence[Tree], config: Json) -> Iterator[Problem]:
     defaults = [name for name, target in targets.items() if mapping(target).get("default") is True]
     if len(defaults) > 1:
         yield _at(root, ("targets", defaults[1], "default"), f"{' and '.join(defaults)} are both the default target")
-    if not targets:
-        yield _at(root, ("targets",), "there is no target", "Write targets: {dev: {default: true}}.")
 
 
 def targets_of(config: Json) -> list[Target]:
