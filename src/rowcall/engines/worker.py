@@ -282,8 +282,10 @@ class _Task:
             self.stopping.stop(f"every row so far failed alike, {said}")
 
     async def _flush_until_closed(self, add_slots: Callable[[], None]) -> None:
-        """Make answers durable as they come; the last time when all slots are done. Raises `RunError` if it cannot."""
+        """Make answers durable as they come; the last time when all slots are done. Where the journal fails, no call starts any
+        more, and the last time tries once again. Raises `RunError` then, with what is lost."""
         last, flushed = False, time.monotonic()
+        failure: OSError | None = None
         while not last:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.full.wait(), min(self.recipe.flush_seconds, LOOK_SECONDS))
@@ -291,19 +293,28 @@ class _Task:
             self.full.clear()
             self._stop(self.stopping.leaving)
             try:
-                if full or last or time.monotonic() - flushed >= self.recipe.flush_seconds:
+                due = full or time.monotonic() - flushed >= self.recipe.flush_seconds
+                if last or (due and failure is None):
                     await self._flush()
                     flushed = time.monotonic()
                 await self._say_progress()
                 await self._look_at_notes(add_slots)
             except OSError as error:
-                raise RunError(f"the journal cannot be used, {self.unsaved} answers are lost: {error}") from error
+                failure = error
+                self.stopping.stop("")
+        if failure is not None:
+            lost = f"{self.unsaved} answers are lost" if self.unsaved else "no answer is lost"
+            raise RunError(f"the journal cannot be used, {lost}: {failure}") from failure
 
     async def _flush(self) -> None:
         """Make what is finished durable."""
         finished, self.finished = self.finished, []
         if finished:
-            await asyncio.to_thread(keep, self.journal, self.name, finished)
+            try:
+                await asyncio.to_thread(keep, self.journal, self.name, finished)
+            except OSError:
+                self.finished = finished + self.finished
+                raise
             self.unsaved -= len(finished)
         if self.unsaved < self.recipe.flush_rows:
             self.room.set()

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import re
 import threading
 import time
@@ -291,17 +292,39 @@ def test_more_calls_in_flight_than_a_flush_holds_is_no_deadlock(share: int, flus
     assert (report["ok"], len(journal.rows())) == (60, 60)
 
 
-class LastWriteFails(SlowDisk):
+class FullDisk(SlowDisk):
+    """Full after its first segment, for so many writes."""
+
+    def __init__(self, refuses: float) -> None:
+        SlowDisk.__init__(self)
+        self.refuses = refuses
+
     def write_segment(self, name: str, table: pa.Table) -> None:
-        if self.written:
+        if self.written and self.refuses > 0:
+            self.refuses -= 1
             raise OSError(28, "No space left on device")
         SlowDisk.write_segment(self, name, table)
 
 
 def test_answers_that_could_not_be_kept_are_never_passed_over():
-    endpoint, journal = FakeEndpoint(), LastWriteFails()
+    endpoint, journal = FakeEndpoint(), FullDisk(refuses=math.inf)
     with pytest.raises(RunError, match="answers are lost"):
         ask(recipe(endpoint, journal, share=1, flush_rows=10), rows([f"row {n}" for n in range(15)]))
+
+
+def test_what_is_said_to_be_lost_is_all_that_was_paid_and_not_kept():
+    endpoint, journal = FakeEndpoint(latency=0.02), FullDisk(refuses=math.inf)
+    with pytest.raises(RunError) as caught:
+        ask(recipe(endpoint, journal, share=8, flush_rows=10), rows([f"row {n}" for n in range(200)]))
+    assert f"{len(endpoint.requests) - len(journal.rows())} answers are lost: " in str(caught.value)
+    assert len(endpoint.requests) < 200
+
+
+def test_a_disk_that_has_room_again_in_the_end_loses_nothing():
+    endpoint, journal = FakeEndpoint(latency=0.02), FullDisk(refuses=1)
+    with pytest.raises(RunError, match=r"no answer is lost: .*No space left"):
+        ask(recipe(endpoint, journal, share=8, flush_rows=10), rows([f"row {n}" for n in range(200)]))
+    assert len(journal.rows()) == len(endpoint.requests) < 200
 
 
 def test_a_note_that_cannot_be_read_costs_no_answer():
