@@ -89,7 +89,7 @@ def build_wheel(folder: Path, command: str, patterns: Sequence[str]) -> list[Pat
 
 def found_files(patterns: Sequence[str]) -> list[Path]:
     """The files that match, as they are found on the disk; the patterns are absolute."""
-    return [Path(path) for pattern in patterns for path in sorted(glob(pattern))]  # noqa: PTH207
+    return [Path(path) for pattern in patterns for path in sorted(glob(pattern))]  # noqa: PTH207 (Path.glob takes no absolute pattern)
 
 
 def read_wheel(path: Path) -> Wheel:

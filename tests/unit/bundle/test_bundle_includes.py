@@ -105,12 +105,13 @@ def test_a_file_is_included_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("own.yml", "no file matches 'own.yml'"), ("/a/*.yml", "is no path within")]
+    ("name", "said"),
+    [("own.yml", "no file matches 'own.yml'"), ("/a/*.yml", "'/a/*.yml' is no path within the bundle")],
 )
 def test_a_file_that_is_named_must_be_there(tmp_path: Path, name: str, said: str) -> None:
     (told,) = found_in(in_files(tmp_path, {"include": [name], "targets": {"dev": {}}}))
     assert told.startswith("databricks.yml:")
-    assert f"include: {said}" in told or (f"include: {name!r} {said}" in told)
+    assert f"include: {said}" in told
 
 
 def test_a_file_that_says_nothing_yet_may_be_included(tmp_path: Path) -> None:
